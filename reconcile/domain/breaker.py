@@ -1,0 +1,51 @@
+"""Whose fault is it? A run-level breaker over the writes of one run. Pure.
+
+A failure that hits one enrollment while others go through is that enrollment's own; failures that
+hit several enrollments in a row are the LMS's and cost nobody anything (DESIGN: a run, step 10).
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+#: Distinct enrollments in a row that must fail before the LMS is to blame.
+THRESHOLD = 5
+
+#: How often one enrollment may be excused. Only where nothing but failing enrollments is left can
+#: that many runs in a row blame the LMS for the same one; from then on its attempts count.
+MAX_EXCUSED = 20
+
+T = TypeVar("T")
+
+
+class Breaker(Generic[T]):
+    """Keeps the faults in a row, by enrollment, until it is known whose they are."""
+
+    def __init__(self, threshold: int = THRESHOLD) -> None:
+        self.threshold = threshold
+        self.tripped = False
+        self._streak: dict[str, list[T]] = {}
+
+    def fault(self, enrollment_id: str, evidence: T) -> bool:
+        """Count one failed write; True when the breaker trips by it (or has tripped before)."""
+        self._streak.setdefault(enrollment_id, []).append(evidence)
+        self.tripped = self.tripped or len(self._streak) >= self.threshold
+        return self.tripped
+
+    def passed(self) -> list[T]:
+        """A write went through: the faults so far were the enrollments' own; hands them back.
+
+        After the breaker has tripped nothing clears the LMS any more in this run.
+        """
+        return [] if self.tripped else self.drain()
+
+    @property
+    def undecided(self) -> frozenset[str]:
+        """The enrollments with a fault whose blame is still open."""
+        return frozenset(self._streak)
+
+    def drain(self) -> list[T]:
+        """Hand back everything that is still undecided and forget it."""
+        pending = [evidence for faults in self._streak.values() for evidence in faults]
+        self._streak.clear()
+        return pending

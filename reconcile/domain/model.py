@@ -1,0 +1,302 @@
+"""The words of reconcile as types: orders, what the LMS shows, what we decided, what came of it.
+
+An *enrollment* is the storefront's order document; an *LMS enrollment* is the document in Frappe.
+All instants are aware UTC; money is in major units (199, 249.5) with its currency beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+#: What `.enrollmentId` says when the LMS named no document (no key: nothing can be looked up).
+UNNAMED_LMS_ID = "already-enrolled"
+
+
+class Outcome(StrEnum):
+    """What came of an enrollment in one run. A closed list: reports and monitoring rely on it."""
+
+    ENROLLED = "enrolled"
+    ALREADY_ENROLLED = "already_enrolled"
+    RECOVERED = "recovered"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+    @property
+    def has_access(self) -> bool:
+        """True where the learner is in the course, by the LMS's own word."""
+        return self in (Outcome.ENROLLED, Outcome.ALREADY_ENROLLED, Outcome.RECOVERED)
+
+
+class Reason(StrEnum):
+    """Why. A closed list; docs/operations.md says what a person should do about each."""
+
+    MEMBER_MISSING = "member_missing"
+    MEMBER_DISABLED = "member_disabled"
+    COURSE_MISSING = "course_missing"
+    COURSE_UNPUBLISHED = "course_unpublished"
+    INVALID_EMAIL = "invalid_email"
+    INVALID_COURSE = "invalid_course"
+    MALFORMED = "malformed"
+    LMS_REJECTED = "lms_rejected"
+    LMS_UNAVAILABLE = "lms_unavailable"
+    RATE_LIMITED = "rate_limited"
+    LMS_TIMEOUT = "lms_timeout"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    BLIND = "blind"
+    PROTOCOL = "protocol"
+    EXHAUSTED = "exhausted"
+    LEASE_HELD = "lease_held"
+    RETRY_JOB_ACTIVE = "retry_job_active"
+    TOO_NEW = "too_new"
+    BACKOFF = "backoff"
+    NOT_PAID = "not_paid"
+
+    @property
+    def lms_at_fault(self) -> bool:
+        """True where the LMS itself was the obstacle: uses up no attempt, needs no backoff."""
+        return self in (Reason.LMS_UNAVAILABLE, Reason.RATE_LIMITED)
+
+
+#: Flag beside an outcome: another paid order exists for the same learner and course (a refund is due).
+DUPLICATE_PAYMENT = "duplicate_payment"
+
+
+class SyncStatus(StrEnum):
+    """The only words that the storefront's schema allows in `frappeSync.syncStatus`."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILED = "failed"
+    RETRYING = "retrying"
+
+
+#: What each outcome makes of `frappeSync.syncStatus`; `skipped` leaves it alone.
+SYNC_STATUS = {
+    Outcome.ENROLLED: SyncStatus.SUCCESS,
+    Outcome.ALREADY_ENROLLED: SyncStatus.SUCCESS,
+    Outcome.RECOVERED: SyncStatus.SUCCESS,
+    Outcome.RETRYING: SyncStatus.RETRYING,
+    Outcome.WAITING: SyncStatus.RETRYING,
+    Outcome.FAILED: SyncStatus.FAILED,
+}
+
+
+class EffectKey(NamedTuple):
+    """What may exist once in the LMS: one learner in one course. Both parts are normalised."""
+
+    member: str
+    course: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncState:
+    """The storefront's `frappeSync`, made regular: absent and `null` read as the defaults."""
+
+    synced: bool = False
+    status: str | None = None
+    lms_id: str | None = None
+    error: str | None = None
+    retry_count: int = 0
+    last_attempt: datetime | None = None
+    manual_retry: bool = False
+
+    @property
+    def is_synced(self) -> bool:
+        """The storefront's own definition of a synced order."""
+        return self.synced and self.status == SyncStatus.SUCCESS and bool(self.lms_id)
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Synced on the LMS's word alone, by a run without a key: a run with one finds the name."""
+        return self.is_synced and self.lms_id == UNNAMED_LMS_ID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enrollment:
+    """One order that can be sent to the LMS as it is."""
+
+    id: str
+    payment_id: str | None
+    member: str  #: the LMS account: `lmsContext.frappeEmail` where given, else the buyer's e-mail
+    email: str  #: the buyer's e-mail
+    course: str
+    amount: Decimal | None
+    currency: str
+    paid: bool
+    paid_at: datetime | None  #: order time; the best the document tells
+    settled_at: datetime | None = None  #: last sign of the payment itself (a Stripe event), where told
+    referral_code: str | None = None
+    sync: SyncState = field(default_factory=SyncState)
+
+    @property
+    def key(self) -> EffectKey:
+        """The effect key: two orders with the same key are one enrollment in the LMS."""
+        return EffectKey(self.member, self.course)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MalformedEnrollment:
+    """An order that cannot be sent as it is: a value that is counted and reported, never an exception."""
+
+    id: str
+    problems: tuple[str, ...]
+    reason: Reason
+    payment_id: str | None = None
+    email: str | None = None
+    course: str | None = None
+    amount: Decimal | None = None
+    currency: str = "usd"
+    paid: bool = True
+    paid_at: datetime | None = None
+    sync: SyncState = field(default_factory=SyncState)
+
+
+AnyEnrollment = Enrollment | MalformedEnrollment
+
+
+# What the LMS shows for one effect key.
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """The LMS has it. `copies` > 1: it has it several times, which only the LMS's operator can mend."""
+
+    lms_id: str
+    copies: int = 1
+
+
+@dataclass(frozen=True)
+class NotEnrolled:
+    """Learner and course are there (as far as the key may look) and nothing joins them."""
+
+
+@dataclass(frozen=True)
+class MemberMissing:
+    """No LMS account with this e-mail."""
+
+
+@dataclass(frozen=True)
+class MemberDisabled:
+    """The account exists and is disabled."""
+
+
+@dataclass(frozen=True)
+class CourseMissing:
+    """No course with this name."""
+
+
+@dataclass(frozen=True)
+class CourseUnpublished:
+    """The course exists and is not published."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Could not be looked up: there is no key. `error` says why."""
+
+    error: str
+
+
+Observation = (
+    Enrolled | NotEnrolled | MemberMissing | MemberDisabled | CourseMissing | CourseUnpublished | Unknown
+)
+
+
+# What should be done about one enrollment.
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """The LMS has it; only our side is behind."""
+
+    lms_id: str
+
+
+@dataclass(frozen=True)
+class Enroll:
+    """Ask the LMS to create it."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Blocked on something outside; looked at again every run."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Defer:
+    """Not before `until`."""
+
+    until: datetime
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Needs a person."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Not ours to do now."""
+
+    reason: Reason
+
+
+Decision = Confirm | Enroll | Wait | Defer | GiveUp | Skip
+
+ACTIONS: dict[type[Decision], str] = {
+    Confirm: "confirm",
+    Enroll: "enroll",
+    Wait: "wait",
+    Defer: "defer",
+    GiveUp: "give_up",
+    Skip: "skip",
+}
+
+
+def action_of(decision: Decision) -> str:
+    """The decision's name in JSON and in the audit."""
+    return ACTIONS[type(decision)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What the audit database and the leases remember of one enrollment before this run."""
+
+    attempts: int = 0  #: writes that used up an attempt
+    excused: int = 0  #: writes that failed in a row with others and were blamed on the LMS
+    last_outcome: Outcome | None = None
+    last_reason: Reason | None = None
+    open_attempt: int | None = None  #: id of an attempt whose process died before its outcome
+    hold_until: datetime | None = None  #: an unanswered write: nobody writes for this key before then
+    retry_job_active: bool = False  #: the storefront's own worker is at it right now
+
+
+NO_HISTORY = History()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What one run concluded about one enrollment: goes to the summary, the audit and MongoDB.
+
+    `attempts` is the number of writes of this run that used up an attempt. `error` is plain words
+    without secrets or whole addresses.
+    """
+
+    outcome: Outcome
+    reason: Reason | None = None
+    lms_id: str | None = None
+    error: str | None = None
+    attempts: int = 0
+    flags: frozenset[str] = frozenset()

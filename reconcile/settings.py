@@ -1,0 +1,284 @@
+"""Every setting: its environment name, default, unit and meaning, in one place.
+
+`Settings.load` reads the environment and `.env`, resolves `NAME_FILE` for secrets and reports all
+problems at once. Nothing is connected to here. Importing this is slow (pydantic): import it where a
+command needs it. The rules are INTERFACE's, section "Settings".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from reconcile import settings_rules as rules
+from reconcile.errors import ConfigurationError
+from reconcile.redaction import register_secret
+from reconcile.settings_sources import read_sources
+
+#: What a command needs: `report` and `db` need the audit only.
+Group = Literal["mongodb", "lms", "audit"]
+EVERYTHING: tuple[Group, ...] = ("mongodb", "lms", "audit")
+
+Seconds = Annotated[float, BeforeValidator(rules.duration)]
+Number = Annotated[float, BeforeValidator(rules.number)]
+Whole = Annotated[int, BeforeValidator(rules.whole)]
+LOWER = BeforeValidator(str.lower)
+Flag = Annotated[bool, BeforeValidator(rules.flag)]
+
+
+def _setting(
+    env: str,
+    default: Any,
+    description: str,
+    *,
+    unit: str = "",
+    group: Group | None = None,
+    required: bool = False,
+    **bounds: float,
+) -> Any:
+    """A model field. `group`: only commands that ask for this group need it."""
+    extra: dict[str, Any] = {"unit": unit, "group": group, "required": required}
+    limits: dict[str, Any] = dict(bounds)
+    return Field(default, validation_alias=env, description=description, json_schema_extra=extra, **limits)
+
+
+class Settings(BaseSettings):
+    """The settings of one process, checked and frozen.
+
+    Secrets never show in `repr()` or dumps, and it does not pickle. Make it with `Settings.load`. A
+    group that was not asked for keeps its defaults, unchecked.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False
+    )
+
+    mongodb_uri: Annotated[SecretStr, BeforeValidator(rules.mongodb_uri)] = _setting(
+        "MONGODB_URI", SecretStr(""), "Where the orders are.", group="mongodb", required=True
+    )
+    mongodb_db: Annotated[str, BeforeValidator(rules.database_name)] = _setting(
+        "MONGODB_DB", "", "The database, where MONGODB_URI names none in its path.", group="mongodb"
+    )
+    mongodb_collection: Annotated[str, BeforeValidator(rules.collection_name)] = _setting(
+        "MONGODB_COLLECTION", "enrollments", "The collection of orders.", group="mongodb"
+    )
+    lms_base_url: str = _setting(
+        "FRAPPE_LMS_BASE_URL", "", "Where the LMS is; https:// is added.", group="lms", required=True
+    )
+    lms_api_key: Annotated[SecretStr, BeforeValidator(rules.api_key)] = _setting(
+        "FRAPPE_LMS_API_KEY", SecretStr(""), "key:secret of a Moderator, or a Bearer token.", group="lms"
+    )
+    lms_api_secret: Annotated[SecretStr, BeforeValidator(rules.api_key)] = _setting(
+        "FRAPPE_LMS_API_SECRET", SecretStr(""), "The secret, where the key is given without.", group="lms"
+    )
+    enroll_via: Literal["confirm_payment", "rest"] = _setting(
+        "RECONCILE_ENROLL_VIA", "confirm_payment", "How to enroll; rest for a stock Frappe LMS.", group="lms"
+    )
+    audit_url: Annotated[SecretStr, BeforeValidator(rules.audit_url)] = _setting(
+        "RECONCILE_AUDIT_URL",
+        SecretStr("sqlite:///reconcile-audit.db"),
+        "The audit database, any SQLAlchemy URL.",
+        group="audit",
+    )
+    min_age: Seconds = _setting(
+        "RECONCILE_MIN_AGE", 300.0, "Younger orders are left to the webhook.", unit="duration", ge=0
+    )
+    max_attempts: Whole = _setting(
+        "RECONCILE_MAX_ATTEMPTS", 5, "Attempts before a person is needed.", unit="attempts", ge=1, le=1000
+    )
+    backoff_base: Seconds = _setting(
+        "RECONCILE_BACKOFF_BASE", 120.0, "Wait after one attempt; doubles with each.", unit="duration", ge=0
+    )
+    backoff_max: Seconds = _setting(
+        "RECONCILE_BACKOFF_MAX", 1920.0, "The longest wait between attempts.", unit="duration", ge=0
+    )
+    retry_delay: Seconds = _setting(
+        "RECONCILE_RETRY_DELAY", 2.0, "Wait before the immediate second try.", unit="duration", ge=0, le=3600
+    )
+    timeout: Seconds = _setting(
+        "RECONCILE_TIMEOUT", 10.0, "Patience with one LMS request.", unit="duration", gt=0, le=3600
+    )
+    lease_ttl: Seconds = _setting(
+        "RECONCILE_LEASE_TTL",
+        120.0,
+        "A lease not renewed for so long may be taken over.",
+        unit="duration",
+        gt=0,
+        le=86400,
+    )
+    ambiguous_hold: Seconds = _setting(
+        "RECONCILE_AMBIGUOUS_HOLD",
+        180.0,
+        "After an unanswered write, nobody writes for this learner and course for so long.",
+        unit="duration",
+        ge=0,
+    )
+    concurrency: Whole = _setting(
+        "RECONCILE_CONCURRENCY", 4, "Enrollments in flight.", unit="enrollments", ge=1, le=64
+    )
+    rate: Number = _setting(
+        "RECONCILE_RATE", 0.0, "Enrollments per second at most; 0 is no limit.", unit="per second", ge=0
+    )
+    page_size: Whole = _setting(
+        "RECONCILE_PAGE_SIZE", 200, "Orders looked at together.", unit="orders", ge=1, le=1000
+    )
+    schedule: str = _setting(
+        "RECONCILE_SCHEDULE", "*/5 * * * *", "When the scheduler runs; 0 and 7 are Sunday.", unit="crontab"
+    )
+    timezone: Annotated[str, BeforeValidator(rules.time_zone)] = _setting(
+        "RECONCILE_TIMEZONE", "UTC", "The schedule's time zone.", unit="IANA name"
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], LOWER] = _setting(
+        "RECONCILE_LOG_LEVEL", "info", "How much is logged."
+    )
+    log_format: Annotated[Literal["auto", "text", "json"], LOWER] = _setting(
+        "RECONCILE_LOG_FORMAT", "auto", "auto is text on a terminal and JSON lines elsewhere."
+    )
+    allow_http: Flag = _setting(
+        "RECONCILE_ALLOW_HTTP",
+        default=False,
+        description="1 permits http:// to other hosts: the key travels in the clear.",
+    )
+
+    @classmethod
+    def load(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        env_file: str | os.PathLike[str] | None = ".env",
+        require: Iterable[Group] = EVERYTHING,
+    ) -> Self:
+        """Read and check the settings.
+
+        The environment (`environ`, default the process's) wins over `env_file`, which may be absent;
+        empty counts as unset. `require` names the groups that the command needs: settings of other
+        groups are neither required nor checked. Registers the secrets with the redaction.
+        Raises ConfigurationError with every problem; each begins with the variable's name and never
+        holds a secret.
+        """
+        groups = set(require)
+        wanted = {doc.name: doc for doc, group in _GROUPS.items() if group is None or group in groups}
+        secret = frozenset(name for name, doc in wanted.items() if doc.secret)
+        path = Path(env_file) if env_file is not None else None
+        values, problems = read_sources(
+            os.environ if environ is None else environ, path, names=wanted.keys(), secret=secret
+        )
+        for name in sorted(secret & values.keys()):
+            _register(values[name])
+        settings, faulty = cls._parse(values, problems)
+        faulty |= {problem.partition(":")[0] for problem in problems}
+        missing = [name for name, doc in wanted.items() if doc.required and name not in values]
+        problems += [rules.missing(name, is_secret=name in secret) for name in missing if name not in faulty]
+        settings = settings._completed(groups, faulty, problems)
+        if problems:
+            raise ConfigurationError(problems, hint="Set them in the environment or in .env, then try again.")
+        return settings
+
+    @classmethod
+    def _parse(cls, values: dict[str, str], problems: list[str]) -> tuple[Self, set[str]]:
+        """The settings without the unusable values, whose problems are added; the names of those."""
+        try:
+            return cls(**values), set()  # type: ignore[arg-type]  # pydantic parses the strings
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_context=True, include_input=False)
+            faulty = {str(item["loc"][0]) for item in errors}
+            problems += [
+                rules.explain(str(item["loc"][0]), item, values, secret=SECRET_NAMES) for item in errors
+            ]
+        usable = {name: value for name, value in values.items() if name not in faulty}
+        return cls(**usable), faulty  # type: ignore[arg-type]  # as above
+
+    def _completed(self, groups: set[Group], faulty: set[str], problems: list[str]) -> Self:
+        """Check what several settings say together, and put the base URL into its final form."""
+        found: list[str] = []
+        update: dict[str, object] = {}
+        if "mongodb" in groups and "MONGODB_URI" not in faulty:
+            found += rules.database_problems(self.mongodb_uri.get_secret_value(), self.mongodb_db)
+        if "lms" in groups:
+            if self.lms_base_url:
+                url, problem = rules.base_url(self.lms_base_url, allow_http=self.allow_http)
+                update["lms_base_url"] = url
+                found += [problem] if problem else []
+            key, secret = self.lms_api_key.get_secret_value(), self.lms_api_secret.get_secret_value()
+            found += rules.key_problems(key, secret, enroll_via=self.enroll_via)
+        # A variable that is already known to be wrong has its problem; consequences help nobody.
+        problems += [problem for problem in found if problem.partition(":")[0] not in faulty]
+        return self.model_copy(update=update)
+
+    @property
+    def database(self) -> str:
+        """The database's name: from the URI's path, else MONGODB_DB."""
+        return rules.database_of(self.mongodb_uri.get_secret_value()) or self.mongodb_db
+
+    @property
+    def authorization(self) -> SecretStr | None:
+        """The Authorization header's value, or None without a key (FRAPPE 2: exactly two words)."""
+        header = rules.authorization(
+            self.lms_api_key.get_secret_value(), self.lms_api_secret.get_secret_value()
+        )
+        return SecretStr(header) if header else None
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError("settings hold secrets and are not pickled; load them where they are needed")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` hands over: it has merged the environment, `.env` and NAME_FILE already."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingDoc:
+    """What the documentation says of one setting."""
+
+    name: str
+    default: str  #: as people write it; empty where there is none
+    unit: str
+    description: str
+    secret: bool
+    required: bool
+
+
+def _documented() -> Iterable[tuple[SettingDoc, Group | None]]:
+    for field in Settings.model_fields.values():
+        extra: Any = field.json_schema_extra
+        default: Any = field.default
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        elif extra["unit"] == "duration":
+            default = rules.as_duration(default)
+        elif isinstance(default, (bool, float)):
+            default = f"{default:g}"
+        doc = SettingDoc(
+            name=str(field.validation_alias),
+            default=str(default),
+            unit=extra["unit"],
+            description=field.description or "",
+            secret=field.annotation is SecretStr,
+            required=extra["required"],
+        )
+        yield doc, extra["group"]
+
+
+_GROUPS = dict(_documented())
+SETTINGS: tuple[SettingDoc, ...] = tuple(_GROUPS)
+SECRET_NAMES = frozenset(doc.name for doc in SETTINGS if doc.secret)
+
+
+def _register(value: str) -> None:
+    """Keep a secret, and the password inside a URL, out of whatever is shown from now on."""
+    for secret in rules.secrets_in(value):
+        register_secret(secret)
