@@ -1,0 +1,1 @@
+"""Alembic's environment for the audit database: a resource that Alembic finds, imported by nobody."""

@@ -1,0 +1,1 @@
+"""The edges: MongoDB, the Frappe LMS, the audit database. Thin; each maps its library's errors once."""

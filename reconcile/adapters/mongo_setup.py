@@ -1,0 +1,85 @@
+"""The indexes that reconcile needs in MongoDB, and making them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from reconcile.adapters import mongo_leases, mongo_scan
+from reconcile.adapters.mongo import RETRY_JOBS
+from reconcile.adapters.mongo_errors import store_errors
+
+Document = dict[str, Any]
+
+#: The storefront's own (STOREFRONT: existing indexes); made where an import has lost it.
+BY_LEARNER = IndexModel(
+    [("email", ASCENDING), ("courseId", ASCENDING), ("status", ASCENDING)],
+    name="email_1_courseId_1_status_1",
+)
+#: Completing an order's retry job must not read the whole queue.
+JOBS_BY_ORDER = IndexModel(
+    [("enrollmentId", ASCENDING), ("status", ASCENDING)], name="reconcile_jobs_by_order"
+)
+JOBS_BY_STATUS = IndexModel(
+    [("status", ASCENDING), ("processingStartedAt", ASCENDING)], name="reconcile_jobs_by_status"
+)
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index that is needed, and whether it is there."""
+
+    collection: str
+    name: str
+    present: bool
+
+
+def indexes(database: Database[Document], *, collection: str) -> list[Index]:
+    """What is needed and what is there. Read only. Raises StoreUnavailable."""
+    found = []
+    for name, models in _needed(collection).items():
+        there = _key_patterns(database[name])
+        found += [Index(name, str(model.document["name"]), _pattern(model) in there) for model in models]
+    return found
+
+
+def create_indexes(database: Database[Document], *, collection: str) -> list[Index]:
+    """Make what is missing; what had to be made. May be repeated. Raises StoreUnavailable."""
+    made = [index for index in indexes(database, collection=collection) if not index.present]
+    missing = {(index.collection, index.name) for index in made}
+    with store_errors("creating indexes"):
+        for name, models in _needed(collection).items():
+            wanted = [model for model in models if (name, model.document["name"]) in missing]
+            if wanted:
+                database[name].create_indexes(wanted)
+    return made
+
+
+def _needed(collection: str) -> dict[str, list[IndexModel]]:
+    return {
+        collection: [*mongo_scan.INDEXES, BY_LEARNER],
+        RETRY_JOBS: [JOBS_BY_ORDER, JOBS_BY_STATUS],
+        mongo_leases.COLLECTION: [mongo_leases.TTL_INDEX],
+    }
+
+
+def _key_patterns(collection: Collection[Document]) -> set[tuple[Any, ...]]:
+    with store_errors("reading indexes"):
+        return {
+            (tuple(spec["key"]), _filter(spec.get("partialFilterExpression")))
+            for spec in collection.index_information().values()
+        }
+
+
+def _pattern(model: IndexModel) -> tuple[Any, ...]:
+    document = model.document
+    return tuple(dict(document["key"]).items()), _filter(document.get("partialFilterExpression"))
+
+
+def _filter(expression: Mapping[str, Any] | None) -> tuple[Any, ...]:
+    return tuple((expression or {}).items())
