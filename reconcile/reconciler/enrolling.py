@@ -1,0 +1,237 @@
+"""Enroll a page's learners on a bounded pool of threads, and find out whose fault a failure was.
+
+The main thread only collects; the pool's threads make the writes (`Writer`). Whose fault a failed
+write was is known only over the run (`Breaker`), so such a write's row gets its end when it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+
+from reconcile import log
+from reconcile.domain.answers import excuse, judge
+from reconcile.domain.breaker import MAX_EXCUSED, Breaker
+from reconcile.domain.decision import attempts_used
+from reconcile.domain.model import EffectKey, Enroll, Enrollment, Outcome, Reason, Verdict
+from reconcile.errors import RateLimited, ReconcileError, ServiceUnavailable, TooManyEnrolls
+from reconcile.reconciler.options import Halt, Ports, RunOptions
+from reconcile.reconciler.pacing import LONGEST_PAUSE, Pacer
+from reconcile.reconciler.survey import Page, Surveyed
+from reconcile.reconciler.verdicts import turn
+from reconcile.reconciler.writing import Attempt, Writer, log_context, with_flags
+
+_log = log.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """One order's verdict of this run; `written` where it took a write to the LMS to find out."""
+
+    entry: Surveyed
+    verdict: Verdict
+    written: bool = False
+
+
+#: What is ready to be written back, by order.
+Results = dict[str, Settled]
+
+
+@dataclass(kw_only=True)
+class Task:
+    """One enrollment on its way: its tries so far in this run."""
+
+    entry: Surveyed
+    tried: int = 0
+    counted: int = 0  #: tries that used up an attempt
+
+    @property
+    def enrollment_id(self) -> str:
+        """The order's id."""
+        return self.entry.enrollment.id
+
+    @property
+    def used_before(self) -> int:
+        """Attempts used up before this run."""
+        return attempts_used(self.entry.enrollment, self.entry.history)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Write:
+    """A write that was made and whose row still waits for its end."""
+
+    task: Task
+    attempt: Attempt
+    again: bool  #: a second try follows
+
+
+class Enrolling:
+    """Makes the writes of one run, page after page."""
+
+    def __init__(
+        self,
+        *,
+        ports: Ports,
+        options: RunOptions,
+        run_id: str,
+        halt: Halt,
+        writer: Writer,
+        pacer: Pacer,
+        pool: ThreadPoolExecutor,
+        surge_limit: int | None = None,
+    ) -> None:
+        self._ports = ports
+        self._options = options
+        self._run_id = run_id
+        self._halt = halt
+        self._writer = writer
+        self._pacer = pacer
+        self._pool = pool
+        self._breaker: Breaker[_Write] = Breaker()
+        self._surge_limit = surge_limit if options.max_enrolls is None else None
+        self._enrolls = 0
+        #: Orders that should be enrolled and were left alone because of `max_enrolls`.
+        self.left_over = 0
+        #: Whose last write may not have been accounted for: their leases are left to lapse, on hold.
+        self.in_doubt: set[EffectKey] = set()
+
+    @property
+    def undecided(self) -> frozenset[str]:
+        """Orders with a failed write whose blame is still open."""
+        return self._breaker.undecided
+
+    def tasks(self, page: Page) -> Iterator[Task]:
+        """One task for each effect key: never-tried orders first, poison spread among the sound.
+
+        Raises TooManyEnrolls where the run has become implausible.
+        """
+        firsts: dict[EffectKey, Surveyed] = {}
+        for entry in page.entries:
+            if isinstance(entry.decision, Enroll) and isinstance(entry.enrollment, Enrollment):
+                firsts.setdefault(entry.enrollment.key, entry)
+        for entry in sorted(firsts.values(), key=turn):
+            if self._options.max_enrolls is not None and self._enrolls >= self._options.max_enrolls:
+                self.left_over += 1
+                continue
+            if self._surge_limit is not None and self._enrolls >= self._surge_limit:
+                raise self._surge()
+            self._enrolls += 1
+            yield Task(entry=entry)
+
+    def _surge(self) -> TooManyEnrolls:
+        return TooManyEnrolls(
+            f"this run wants to enroll more than {self._surge_limit} learners, far more than recent runs did",
+            hint="Look at `reconcile plan`: is it the right LMS, was it emptied? If it is right, say how "
+            "many: reconcile run --max-enrolls N",
+        )
+
+    def enroll(self, tasks: list[Task], results: Results) -> None:
+        """Try each task, and once more at once where that is allowed. Raises AuditUnavailable."""
+        second = self._one_pass(tasks, results)
+        if second and not self._halt.is_set:
+            # Once for the whole pass: each has waited at least this long when its turn comes.
+            self._ports.clock.sleep(self._options.retry_delay)
+            self._one_pass(second, results)
+
+    def close(self, results: Results) -> None:
+        """The run is over: what is undecided was the enrollments' own, unless the run was cut short."""
+        for write in self._breaker.drain():
+            self._finish(write, results, blame_lms=self._halt.is_set)
+
+    def _one_pass(self, tasks: list[Task], results: Results) -> list[Task]:
+        """Try each task once; the tasks that may be tried again at once."""
+        again: list[Task] = []
+        waiting: dict[Future[Attempt | Verdict | None], Task] = {}
+        queue = iter(tasks)
+        try:
+            while True:
+                # No more than the pool can hold: what was not begun when the run halts stays untouched.
+                while len(waiting) < self._options.concurrency and not self._halt.is_set:
+                    task = next(queue, None)
+                    if task is None:
+                        break
+                    waiting[self._pool.submit(self._writer.write, task.entry, tried=task.tried)] = task
+                if not waiting:
+                    return again
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    task = waiting.pop(future)
+                    try:
+                        if self._take(task, future.result(), results):
+                            again.append(task)
+                    except ReconcileError as error:
+                        self._doubt(task)
+                        self._halt.fail(error)
+        finally:
+            wait(waiting)
+
+    def _doubt(self, task: Task) -> None:
+        if task.entry.lease is not None:
+            self.in_doubt.add(task.entry.lease.key)
+
+    def _take(self, task: Task, attempt: Attempt | Verdict | None, results: Results) -> bool:
+        """Account for one try; True where a second one may follow at once."""
+        if attempt is None:
+            return False
+        if isinstance(attempt, Verdict):
+            results[task.enrollment_id] = Settled(entry=task.entry, verdict=attempt)
+            return False
+        task.tried += 1
+        conclusion = attempt.conclusion
+        has_tries = task.tried < 2 and task.used_before + task.tried < self._options.policy.max_attempts
+        write = _Write(task=task, attempt=attempt, again=conclusion.again and has_tries)
+        if conclusion.verdict.reason is Reason.RATE_LIMITED:
+            self._pacer.pause(min(attempt.retry_after or self._options.retry_delay, LONGEST_PAUSE))
+        if not conclusion.fault:
+            for earlier in self._breaker.passed():
+                self._finish(earlier, results, blame_lms=False)
+            self._finish(write, results, blame_lms=False)
+            return write.again
+        if self._breaker.fault(task.enrollment_id, write):
+            self._trip(results, conclusion.verdict)
+            return False
+        return write.again
+
+    def _trip(self, results: Results, last: Verdict) -> None:
+        for write in self._breaker.drain():
+            # Excused for ever, a poison record among poison records would be written for ever.
+            excusable = write.task.entry.history.excused < MAX_EXCUSED
+            self._finish(write, results, blame_lms=excusable)
+        what = f"{self._breaker.threshold} enrollments in a row failed by the LMS's own fault"
+        hint = "Nothing was marked as failed and no attempt was used up; the next run tries again."
+        limited = last.reason is Reason.RATE_LIMITED
+        self._halt.fail((RateLimited if limited else ServiceUnavailable)(what, hint=hint))
+
+    def _finish(self, write: _Write, results: Results, *, blame_lms: bool) -> None:
+        """Give one write's row its end and its order the verdict so far."""
+        task, attempt = write.task, write.attempt
+        verdict = with_flags(attempt.conclusion.verdict, task.entry.flags)
+        if blame_lms:
+            verdict = excuse(verdict)
+        else:
+            self._announce(write)
+        verdict = judge(
+            verdict,
+            used_before=task.used_before + task.counted,
+            max_attempts=self._options.policy.max_attempts,
+        )
+        self._ports.audit.finish(
+            attempt.attempt_id, verdict, at=self._ports.clock.now(), http_status=attempt.http_status
+        )
+        task.counted += verdict.attempts
+        so_far = replace(verdict, attempts=task.counted)
+        results[task.enrollment_id] = Settled(entry=task.entry, verdict=so_far, written=True)
+
+    def _announce(self, write: _Write) -> None:
+        """One line for a failure that is the enrollment's own; an outage's is one line for the run."""
+        verdict, enrollment = write.attempt.conclusion.verdict, write.task.entry.enrollment
+        if verdict.outcome is not Outcome.RETRYING or not isinstance(enrollment, Enrollment):
+            return
+        event = (
+            "First Frappe attempt failed, retrying immediately..."
+            if write.again
+            else "Immediate retry failed, queuing for later"
+        )
+        context = log_context(enrollment, self._run_id)
+        _log.warning(event, reason=verdict.reason, error=verdict.error, **context)
