@@ -1,0 +1,48 @@
+"""`reconcile db`: the audit database."""
+
+from __future__ import annotations
+
+import click
+
+from reconcile.cli.context import load_settings
+
+
+@click.group("db")
+def command() -> None:
+    """Look after the audit database (RECONCILE_AUDIT_URL)."""
+
+
+@command.command("upgrade")
+def upgrade_command() -> int:
+    """Create the audit database, or bring it to this version's schema. May be repeated.
+
+    `reconcile run` does this by itself; deployments may prefer to do it first.
+    """
+    from reconcile.adapters import audit_schema
+
+    before, after = audit_schema.upgrade(_url())
+    if before == after:
+        click.echo(f"already at {after}")
+    else:
+        click.echo(f"upgraded from {before or 'nothing'} to {after}")
+    return 0
+
+
+@command.command("current")
+def current_command() -> int:
+    """Print the schema's revision; exit code 1 where it is not this version's."""
+    from reconcile.adapters import audit_schema
+    from reconcile.adapters.tables import HEAD_REVISION
+
+    revision = audit_schema.current(_url())
+    if revision == HEAD_REVISION:
+        click.echo(f"{revision} (up to date)")
+        return 0
+    click.echo(
+        f"{revision or 'none'} (this version's is {HEAD_REVISION}; `reconcile db upgrade` brings it there)"
+    )
+    return 1
+
+
+def _url() -> str:
+    return load_settings(require=("audit",)).audit_url.get_secret_value()

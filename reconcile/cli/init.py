@@ -1,0 +1,51 @@
+"""`reconcile init`: the audit schema and MongoDB's indexes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import click
+
+from reconcile.cli.context import load_settings
+
+_EPILOG = """\b
+Examples:
+  reconcile init --dry-run    what is missing
+  reconcile init              make it
+"""
+
+
+@click.command("init", epilog=_EPILOG)
+@click.option("--dry-run", is_flag=True, help="Say what is missing; make nothing.")
+def command(*, dry_run: bool) -> int:
+    """Prepare the audit database and the indexes that reconcile needs in MongoDB. May be repeated.
+
+    The indexes are partial (paid orders only) and make the search for unsynced orders read those and
+    not the whole collection; on a large collection MongoDB builds them in the background.
+    """
+    settings = load_settings(require=("mongodb", "audit"))
+    from reconcile.adapters import audit_schema, mongo_setup
+    from reconcile.adapters.tables import HEAD_REVISION
+    from reconcile.bootstrap import open_database
+
+    url = settings.audit_url.get_secret_value()
+    with ExitStack() as opened:
+        database = open_database(settings, opened)
+        wanted = mongo_setup.indexes(database, collection=settings.mongodb_collection)
+        if dry_run:
+            revision = audit_schema.current(url)
+            state = (
+                "up to date" if revision == HEAD_REVISION else f"{revision or 'missing'}, would be upgraded"
+            )
+            click.echo(f"audit schema: {state}")
+            for index in wanted:
+                click.echo(
+                    f"index {index.collection}.{index.name}: {'there' if index.present else 'would be made'}"
+                )
+            return 0
+        before, after = audit_schema.upgrade(url)
+        click.echo(f"audit schema: {after}" + ("" if before == after else f" (was {before or 'missing'})"))
+        made = mongo_setup.create_indexes(database, collection=settings.mongodb_collection)
+        for index in wanted:
+            click.echo(f"index {index.collection}.{index.name}: {'made' if index in made else 'there'}")
+    return 0

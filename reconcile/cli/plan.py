@@ -1,0 +1,125 @@
+"""`reconcile plan`: what a run would do and why. Writes nothing anywhere but stdout."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import click
+
+from reconcile.cli.context import application
+from reconcile.cli.params import emails_option, json_option, selection_options
+from reconcile.domain.model import ACTIONS, Decision, action_of
+from reconcile.domain.summary import ExitCode
+from reconcile.errors import ReconcileError
+from reconcile.ports import Selection
+from reconcile.reconciler.abort import abort_reason
+from reconcile.reconciler.survey import Surveyed
+from reconcile.reconciler.verdicts import would_write
+from reconcile.redaction import mask_email
+
+_EPILOG = """\b
+Examples:
+  reconcile plan                      what would be done, and why
+  reconcile plan --json | jq .counts  for a script
+  reconcile plan --course python-basics
+
+\b
+Exit codes: 0 nothing to do, 3 changes pending, 2 usage or key, 75 LMS or MongoDB unavailable
+"""
+
+_COLUMNS = ("action", "reason", "enrollment_id", "payment_id", "email", "course")
+
+
+@click.command("plan", epilog=_EPILOG)
+@selection_options
+@json_option
+@emails_option
+def command(
+    *,
+    limit: int | None,
+    enrollments: tuple[str, ...],
+    email: str | None,
+    course: str | None,
+    since: datetime | None,
+    include_failed: bool,
+    as_json: bool,
+    with_emails: bool,
+) -> int:
+    """Show what `run` would do and why. Writes nothing anywhere but stdout."""
+    selection = Selection(enrollment_ids=enrollments, email=email, course=course, since=since, limit=limit)
+    counts: Counter[str] = Counter()
+    pending = 0
+    with application(create_audit=False, quiet=True) as app:
+        options = app.options(selection=selection, include_failed=include_failed)
+        entries = (entry for page in app.reconciler(dry_run=True).plan(options) for entry in page.entries)
+
+        def rows() -> Iterator[dict[str, Any]]:
+            nonlocal pending
+            for entry in entries:
+                pending += would_write(entry)
+                counts[action_of(entry.decision)] += 1
+                yield _row(entry, with_emails=with_emails)
+
+        if as_json:
+            _print_json(rows(), counts)
+        else:
+            _print_table(rows(), counts)
+    return int(ExitCode.CHANGES_PENDING if pending else ExitCode.CONVERGED)
+
+
+def _row(entry: Surveyed, *, with_emails: bool) -> dict[str, Any]:
+    item = entry.enrollment
+    email = item.email or None
+    return {
+        "enrollment_id": item.id,
+        "payment_id": item.payment_id,
+        "email": email if with_emails or email is None else mask_email(email),
+        "course": item.course,
+        "action": action_of(entry.decision),
+        "reason": _reason(entry.decision),
+    }
+
+
+def _reason(decision: Decision) -> str | None:
+    reason = getattr(decision, "reason", None)
+    return reason.value if reason is not None else None
+
+
+def _print_json(rows: Iterator[dict[str, Any]], counts: Counter[str]) -> None:
+    """One object, written as it comes: a backlog of any size needs no more memory than a page.
+
+    It is whole also when the look breaks off; then it has an `error`, and the exit code says more.
+    """
+    broken: ReconcileError | None = None
+    click.echo('{"actions": [', nl=False)
+    try:
+        for number, row in enumerate(rows):
+            click.echo((", " if number else "") + json.dumps(row), nl=False)
+    except ReconcileError as error:
+        broken = error
+    tail: dict[str, Any] = {"counts": {name: counts[name] for name in ACTIONS.values()}}
+    if broken is not None:
+        tail["error"] = abort_reason(broken)
+    click.echo(f"], {json.dumps(tail)[1:]}")
+    if broken is not None:
+        raise broken
+
+
+def _print_table(rows: Iterator[dict[str, Any]], counts: Counter[str]) -> None:
+    for number, row in enumerate(rows):
+        if not number:
+            click.echo(_line(dict(zip(_COLUMNS, _COLUMNS, strict=True))))
+        click.echo(_line(row))
+    total = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    click.echo(f"\n{total}" if total else "Nothing to do: every paid order is synced.")
+    if counts["enroll"] or counts["confirm"]:
+        click.echo("Next: reconcile run")
+
+
+def _line(row: dict[str, Any]) -> str:
+    widths = {"action": 8, "reason": 18, "enrollment_id": 24, "payment_id": 22, "email": 26}
+    return "  ".join(f"{row[name] or '-':<{widths.get(name, 0)}}" for name in _COLUMNS).rstrip()

@@ -1,0 +1,39 @@
+"""One cell as text and as JSON: the same words in every format."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from reconcile.reports.model import Cell
+
+
+def as_text(cell: Cell) -> str:
+    """Plain text: nothing for None, ISO 8601 for an instant, digits without exponent for a number."""
+    if isinstance(cell, str):
+        return cell
+    if cell is None:
+        return ""
+    if isinstance(cell, datetime):
+        return cell.isoformat()
+    if isinstance(cell, tuple):
+        return " ".join(cell)
+    if isinstance(cell, Decimal):
+        return format(cell, "f")
+    return str(cell)
+
+
+def as_short_text(cell: Cell) -> str:
+    """For people: instants to the second."""
+    if isinstance(cell, datetime):
+        return cell.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return as_text(cell)
+
+
+def as_json(cell: object) -> object:
+    """What `json.dumps` does not know by itself: instants and decimals. Raises TypeError for others."""
+    if isinstance(cell, datetime):
+        return cell.isoformat()
+    if isinstance(cell, Decimal):
+        return float(cell)
+    raise TypeError(f"not a cell: {type(cell).__name__}")

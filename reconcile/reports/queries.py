@@ -1,0 +1,220 @@
+"""The rows of the views `attempts`, `enrollments` and `runs`, streamed from the audit database.
+
+Reads only, one query per view, a thousand rows in memory at a time. The connection is the caller's,
+and so are its errors; it must stay open until the last row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or_, select, true
+
+from reconcile.domain.documents import normalise_email
+from reconcile.domain.model import Outcome
+from reconcile.reports.model import Cell, ReportFilter, Row
+from reconcile.reports.tables import ATTEMPTS, META, PEOPLE, RUNS
+
+CHUNK = 1000
+_ACCESS = [outcome.value for outcome in Outcome if outcome.has_access]
+_PLACES = 4
+
+
+def attempt_rows(connection: Connection, chosen: ReportFilter, *, with_emails: bool = False) -> Iterator[Row]:
+    """One row per attempt, in the order in which they began."""
+    row = ATTEMPTS.c
+    query = (
+        select(ATTEMPTS, _email(with_emails=with_emails))
+        .where(*_conditions(connection, chosen), *_verdict_is(chosen))
+        .order_by(row.attempt_id)
+    )
+    for found in _stream(connection, _with_people(query) if with_emails else query):
+        started, finished = _utc(found.started_at), _utc(found.finished_at)
+        yield {
+            "run_id": found.run_id,
+            "attempt_id": found.attempt_id,
+            "enrollment_id": found.enrollment_id,
+            "payment_id": found.payment_id,
+            "email": found.email,
+            "course": found.course,
+            "number": found.number,
+            "action": found.action,
+            "started_at": started,
+            "finished_at": finished,
+            "duration_ms": round((finished - started).total_seconds() * 1000)
+            if started and finished
+            else None,
+            "outcome": found.outcome,
+            "reason": found.reason,
+            "http_status": found.http_status,
+            "lms_enrollment_id": found.lms_enrollment_id,
+            "error": found.error,
+            "flags": tuple(found.flags.split()),
+        }
+
+
+def enrollment_rows(
+    connection: Connection, chosen: ReportFilter, *, with_emails: bool = False
+) -> Iterator[Row]:
+    """One row per enrollment, by its id: the latest verdict, and what led to it.
+
+    `access_at` is when the LMS first said that the learner is in the course.
+    """
+    row = ATTEMPTS.c
+    newest_end = func.max(case((row.finished_at.is_not(None), row.attempt_id)))
+    facts = (
+        select(
+            row.enrollment_id,
+            func.sum(row.counted).label("attempts"),
+            func.min(row.started_at).label("first_seen"),
+            func.max(func.coalesce(row.finished_at, row.started_at)).label("last_seen"),
+            func.min(case((row.outcome.in_(_ACCESS), row.finished_at))).label("access_at"),
+            # An enrollment whose only attempt is still open is told by that one.
+            func.coalesce(newest_end, func.max(row.attempt_id)).label("newest"),
+        )
+        .where(*_conditions(connection, chosen))
+        .group_by(row.enrollment_id)
+        .subquery("facts")
+    )
+    query = (
+        select(
+            facts,
+            row.payment_id,
+            row.course,
+            row.outcome,
+            row.reason,
+            row.paid_at,
+            row.amount_e4,
+            row.currency,
+            _email(with_emails=with_emails),
+        )
+        .select_from(facts)
+        .join(ATTEMPTS, row.attempt_id == facts.c.newest)
+        .where(*_verdict_is(chosen))
+        .order_by(facts.c.enrollment_id)
+    )
+    for found in _stream(connection, _with_people(query) if with_emails else query):
+        paid, access = _utc(found.paid_at), _utc(found.access_at)
+        yield {
+            "enrollment_id": found.enrollment_id,
+            "payment_id": found.payment_id,
+            "email": found.email,
+            "course": found.course,
+            "outcome": found.outcome,
+            "reason": found.reason,
+            "attempts": int(found.attempts),
+            "paid_at": paid,
+            "access_at": access,
+            "paid_to_access_seconds": round((access - paid).total_seconds(), 3) if access and paid else None,
+            "amount": amount(found.amount_e4),
+            "currency": found.currency,
+            "first_seen": _utc(found.first_seen),
+            "last_seen": _utc(found.last_seen),
+        }
+
+
+def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
+    """One row per run, the oldest first."""
+    run = RUNS.c
+    conditions: list[ColumnElement[bool]] = []
+    if chosen.since is not None:
+        conditions.append(run.started_at >= _utc(chosen.since))
+    if chosen.until is not None:
+        conditions.append(run.started_at < _utc(chosen.until))
+    if chosen.run is not None:
+        conditions.append(run.run_id == chosen.run)
+    # What is left of the filter is about attempts: runs that made at least one such.
+    inner = ReportFilter(
+        course=chosen.course, outcome=chosen.outcome, reason=chosen.reason, email=chosen.email
+    )
+    if inner != ReportFilter():
+        about = [*_conditions(connection, inner), *_verdict_is(inner)]
+        conditions.append(exists().where(ATTEMPTS.c.run_id == run.run_id, *about))
+    query = select(RUNS).where(*conditions).order_by(run.started_at, run.run_id)
+    for found in _stream(connection, query):
+        started, finished = _utc(found.started_at), _utc(found.finished_at)
+        counts = json.loads(found.outcomes)
+        yield {
+            "run_id": found.run_id,
+            "mode": found.mode,
+            "status": found.status,
+            "reason": found.reason,
+            "started_at": started,
+            "finished_at": finished,
+            "duration_seconds": round((finished - started).total_seconds(), 3)
+            if started and finished
+            else None,
+            "scanned": found.scanned,
+            **{outcome.value: int(counts.get(outcome.value, 0)) for outcome in Outcome},
+            "lms_requests": found.lms_requests,
+            "exit_code": found.exit_code,
+            "version": found.version,
+        }
+
+
+def amount(ten_thousandths: int | None) -> Cell:
+    """An amount in major units: an int where it is whole, else a Decimal without idle zeros."""
+    if ten_thousandths is None:
+        return None
+    value = Decimal(ten_thousandths).scaleb(-_PLACES)
+    whole = value.to_integral_value()
+    return int(whole) if value == whole else value.normalize()
+
+
+def _stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    # `yield_per` also asks PostgreSQL for a cursor on the server's side.
+    yield from connection.execute(query, execution_options={"yield_per": CHUNK})
+
+
+def _conditions(connection: Connection, chosen: ReportFilter) -> list[ColumnElement[bool]]:
+    """What an attempt must be to be looked at at all."""
+    row = ATTEMPTS.c
+    conditions: list[ColumnElement[bool]] = [true()]
+    if chosen.since is not None:
+        conditions.append(row.started_at >= _utc(chosen.since))
+    if chosen.until is not None:
+        conditions.append(row.started_at < _utc(chosen.until))
+    if chosen.course is not None:
+        conditions.append(row.course == chosen.course)
+    if chosen.run is not None:
+        conditions.append(row.run_id == chosen.run)
+    if chosen.email is not None:
+        key = _person_key(connection, chosen.email)
+        conditions.append(or_(row.email_key == key, row.member_key == key))
+    return conditions
+
+
+def _verdict_is(chosen: ReportFilter) -> list[ColumnElement[bool]]:
+    row = ATTEMPTS.c
+    wanted = ((row.outcome, chosen.outcome), (row.reason, chosen.reason))
+    return [column == value for column, value in wanted if value is not None]
+
+
+def _person_key(connection: Connection, email: str) -> str:
+    """As the audit writes it: by the key a person is found also after the address was forgotten."""
+    secret = connection.execute(select(META.c.value).where(META.c.key == "person_secret")).scalar() or ""
+    address = normalise_email(email).encode("utf-8", "replace")
+    return hmac.new(bytes.fromhex(secret), address, hashlib.sha256).hexdigest()[:32]
+
+
+def _email(*, with_emails: bool) -> ColumnElement[Any]:
+    masked = ATTEMPTS.c.email_masked
+    shown = func.coalesce(PEOPLE.c.email, masked) if with_emails else masked
+    return shown.label("email")
+
+
+def _with_people(query: Select[Any]) -> Select[Any]:
+    return query.outerjoin(PEOPLE, PEOPLE.c.person_key == ATTEMPTS.c.email_key)
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    """Aware UTC: SQLite keeps UTC without saying so, PostgreSQL answers in the session's zone."""
+    if value is None:
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
