@@ -1,0 +1,11 @@
+"""The main job: one reconciliation of the whole backlog."""
+
+from __future__ import annotations
+
+from reconcile.bootstrap import App
+
+
+def run(app: App) -> int:
+    """Reconcile once; the run's exit code. Never raises ReconcileError."""
+    result = app.reconciler().run(app.options(), stop=app.stop)
+    return int(result.summary.exit_code)
