@@ -1,0 +1,149 @@
+"""Leases: the in-memory fake and MongoDB through one suite."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from reconcile.adapters.mongo_leases import MongoLeases
+from reconcile.domain.model import EffectKey
+from reconcile.ports import Leases, Origin
+from tests.fakes.world import FakeClock, FakeLeases
+
+TTL, HOLD = 0.6, 1.2
+KEYS = [EffectKey(f"m{number}@example.com", "python-basics") for number in range(5)]
+ORIGIN = Origin(host="h", pid=1, process_started="1")
+
+
+@dataclass
+class Case:
+    mine: Leases
+    theirs: Leases
+    wait: Callable[[float], None]
+
+
+@pytest.fixture(params=["fake", "mongodb"])
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    if request.param == "fake":
+        clock = FakeClock()
+        leases = FakeLeases(clock, ttl=TTL, hold_seconds=HOLD)
+        yield Case(leases, leases, clock.advance)
+        return
+    database: Database[dict[str, Any]] = request.getfixturevalue("database")
+    mine = MongoLeases(database, origin=ORIGIN, ttl=TTL, hold=HOLD)
+    theirs = MongoLeases(database, origin=Origin(host="x", pid=2, process_started="1"), ttl=TTL, hold=HOLD)
+    yield Case(mine, theirs, time.sleep)
+
+
+def test_what_is_taken_is_nobody_elses(case: Case) -> None:
+    mine = case.mine.take(KEYS[:3], "r1")
+    theirs = case.theirs.take(KEYS, "r2")
+
+    assert set(mine) == set(KEYS[:3])
+    assert set(theirs) == set(KEYS[3:])
+    assert all(lease.hold_until is None for lease in mine.values())
+
+
+def test_what_is_given_back_is_free(case: Case) -> None:
+    mine = case.mine.take(KEYS, "r1")
+    case.mine.release(list(mine.values()))
+
+    assert set(case.theirs.take(KEYS, "r2")) == set(KEYS)
+
+
+def test_a_lapsed_lease_may_be_taken_over_and_fences_its_old_owner(case: Case) -> None:
+    mine = case.mine.take(KEYS[:1], "r1")
+    case.wait(TTL + 0.1)
+    theirs = case.theirs.take(KEYS[:1], "r2")
+
+    assert set(theirs) == set(KEYS[:1])
+    assert not case.mine.fence(mine[KEYS[0]])
+    assert case.theirs.fence(theirs[KEYS[0]])
+
+
+def test_a_lapsed_lease_fences_even_when_nobody_took_it(case: Case) -> None:
+    mine = case.mine.take(KEYS[:1], "r1")
+    case.wait(TTL + 0.1)
+
+    assert not case.mine.fence(mine[KEYS[0]])
+
+
+def test_renewing_keeps_a_lease(case: Case) -> None:
+    mine = case.mine.take(KEYS[:1], "r1")
+    for _ in range(3):
+        case.wait(TTL / 2)
+        case.mine.renew()
+
+    assert case.theirs.take(KEYS[:1], "r2") == {}
+    assert case.mine.fence(mine[KEYS[0]])
+
+
+def test_releasing_a_lease_that_was_taken_over_leaves_the_new_owner_alone(case: Case) -> None:
+    mine = case.mine.take(KEYS[:1], "r1")
+    case.wait(TTL + 0.1)
+    theirs = case.theirs.take(KEYS[:1], "r2")
+    case.mine.release(list(mine.values()))
+
+    assert case.theirs.fence(theirs[KEYS[0]])
+
+
+def test_an_unanswered_write_is_on_hold_for_everybody(case: Case) -> None:
+    mine = case.mine.take(KEYS[:1], "r1")
+    assert case.mine.fence(mine[KEYS[0]])
+    case.mine.hold(mine[KEYS[0]])
+    case.mine.release(list(mine.values()))
+
+    theirs = case.theirs.take(KEYS[:1], "r2")
+    assert theirs[KEYS[0]].hold_until is not None
+    # looking without writing does not end the hold
+    case.theirs.release(list(theirs.values()))
+    again = case.theirs.take(KEYS[:1], "r3")
+    assert again[KEYS[0]].hold_until is not None
+    case.theirs.release(list(again.values()))
+    case.wait(HOLD + 0.1)
+    assert case.theirs.take(KEYS[:1], "r4")[KEYS[0]].hold_until is None
+
+
+def test_an_answered_write_leaves_no_hold(case: Case) -> None:
+    mine = case.mine.take(KEYS[:1], "r1")
+    assert case.mine.fence(mine[KEYS[0]])
+    case.mine.release(list(mine.values()))
+
+    assert case.theirs.take(KEYS[:1], "r2")[KEYS[0]].hold_until is None
+
+
+def test_what_the_dead_had_in_flight_stays_on_hold_and_the_rest_is_free(case: Case) -> None:
+    mine = case.mine.take(KEYS[:2], "r1")
+    assert case.mine.fence(mine[KEYS[0]])
+    case.theirs.take_over(["r1"])
+
+    theirs = case.theirs.take(KEYS[:2], "r2")
+    assert theirs[KEYS[0]].hold_until is not None
+    assert theirs[KEYS[1]].hold_until is None
+    assert not case.mine.fence(mine[KEYS[1]])
+
+
+def test_peeking_takes_nothing(case: Case) -> None:
+    case.mine.take(KEYS[:2], "r1")
+
+    assert set(case.theirs.peek(KEYS)) == set(KEYS[2:])
+    assert set(case.theirs.take(KEYS, "r2")) == set(KEYS[2:])
+
+
+def test_many_at_once_take_each_key_once(case: Case) -> None:
+    keys = [EffectKey(f"n{number}@example.com", "c") for number in range(40)]
+
+    def take(number: int) -> list[EffectKey]:
+        leases = case.mine if number % 2 else case.theirs
+        return list(leases.take(keys[number:] + keys[:number], f"r{number}"))
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = [key for got in pool.map(take, range(8)) for key in got]
+
+    assert sorted(taken) == sorted(keys)

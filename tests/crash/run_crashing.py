@@ -1,0 +1,51 @@
+"""One ordinary `reconcile run` in a process of its own, with a trap in it where the environment says.
+
+Settings come from the environment, as for the real command. Beside them:
+CRASH_AT    a point, such as `audit.begin:after:1`; without it the run is left in peace
+CRASH_HOW   SIGKILL, or SIGSTOP to be paused instead
+CRASH_HOST  the host name to go by: the audit and the leases take this for another machine
+CRASH_DRAIN seconds that a drain may take
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+from pymongo import monitoring
+
+# What a run imports on its way, imported at once: the fork server pays for it, its children do not.
+import reconcile.adapters.audit
+import reconcile.adapters.email_rule
+import reconcile.adapters.frappe
+import reconcile.adapters.mongo
+import reconcile.adapters.mongo_leases
+import reconcile.adapters.process  # noqa: F401
+from reconcile import bootstrap, log
+from reconcile.cli import context
+from reconcile.reconciler import Reconciler
+from reconcile.settings import Settings
+from tests.crash.crashing import Point, Trap, WireTrap, trapped
+
+
+def main() -> int:
+    """Run once; the exit code of the run."""
+    if host := os.environ.get("CRASH_HOST"):
+        socket.gethostname = lambda: host
+    if seconds := os.environ.get("CRASH_DRAIN"):
+        context.DRAIN_SECONDS = float(seconds)
+    at = os.environ.get("CRASH_AT")
+    number = signal.Signals[os.environ.get("CRASH_HOW", "SIGKILL")]
+    trap = Trap(Point.read(at) if at else None, number=number)
+    monitoring.register(WireTrap(trap))
+    settings = Settings.load()
+    log.configure("info", "json")
+    with context.draining() as stop, bootstrap.build(settings, stop=stop) as app:
+        result = Reconciler(trapped(app.ports, trap)).run(app.options(), stop=stop)
+    return int(result.summary.exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The failure table of docs/operations.md, held against the code that decides."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pymongo.errors
+import pytest
+import requests.exceptions as theirs
+
+from reconcile.adapters.frappe_answers import CONFIRM_METHOD, confirmed
+from reconcile.adapters.http_answer import Answer
+from reconcile.adapters.http_errors import MAPPING, Fault, to_error
+from reconcile.adapters.mongo_errors import HINTS, translate
+from reconcile.domain.answers import EnrollAnswer, Garbled, Unanswered, Unserved, WriteResult, conclude
+from reconcile.domain.model import Enrolled, NotEnrolled, Reason
+from reconcile.errors import (
+    AmbiguousWrite,
+    AuthenticationFailed,
+    ConfigurationError,
+    ProtocolViolation,
+    RateLimited,
+    ReconcileError,
+    ServiceUnavailable,
+    StoreUnavailable,
+)
+from tests.docs.documents import OPERATIONS, section
+
+ROWS = [
+    line
+    for line in section(OPERATIONS.read_text(encoding="utf-8"), "The failure table").splitlines()
+    if "|" in line
+]
+HTML = b"<html><h1>trouble</h1></html>"
+
+
+def _row(begin: str) -> list[str]:
+    """The cells of the first row that begins with `begin`: what happens, not there, there, tried again."""
+    line = next(line for line in ROWS if line.startswith(f"| {begin}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _sent(status: int, body: bytes = HTML) -> EnrollAnswer | ReconcileError:
+    try:
+        return confirmed(Answer.of(status, {}, body), keyless=False)
+    except ReconcileError as error:
+        return error
+
+
+def _result(found: EnrollAnswer | ReconcileError) -> WriteResult:
+    """As `reconcile.reconciler.writing` makes values of what a write raises."""
+    match found:
+        case RateLimited():
+            return Unserved(reason=Reason.RATE_LIMITED, error="", certain=True)
+        case AmbiguousWrite():
+            return Unanswered(error="")
+        case ServiceUnavailable():
+            return Unserved(reason=Reason.LMS_UNAVAILABLE, error="", certain=found.certain)
+        case ProtocolViolation():
+            assert not found.ends_run
+            return Garbled(error="")
+        case ReconcileError():
+            raise AssertionError(f"ends the run: {found!r}")
+    return found
+
+
+NO_METHOD = json.dumps(
+    {
+        "exc_type": "ValidationError",
+        "exception": f"frappe.exceptions.ValidationError: Failed to get method for command {CONFIRM_METHOD}",
+    }
+).encode()
+REFUSED = json.dumps({"message": {"success": False, "error": "no"}}).encode()
+BROKEN = [theirs.ReadTimeout(), theirs.ChunkedEncodingError(), theirs.ConnectionError()]
+NOT_SENT = [theirs.ConnectTimeout()]
+
+
+@pytest.mark.parametrize(
+    ("begin", "found"),
+    [
+        ("`confirm_payment` 200, `success: false`", _sent(200, REFUSED)),
+        ("417 or 409", _sent(417, b'{"exc_type": "ValidationError"}')),
+        ("417 or 409", _sent(409, b'{"exc_type": "DuplicateEntryError"}')),
+        ("200 of another shape", _sent(200)),
+        ("200 of another shape", _sent(200, b'{"message": {"success": true}}')),
+        ("500, 501, 408", _sent(500)),
+        ("500, 501, 408", _sent(501)),
+        ("500, 501, 408", _sent(408)),
+        ("503", _sent(503)),
+        ("429", _sent(429)),
+        *(("read time-out", _sent(status)) for status in (502, 504, 520, 524)),
+        *(("read time-out", to_error(error, "enroll", write=True)) for error in BROKEN),
+        *(("503", to_error(error, "enroll", write=True)) for error in NOT_SENT),
+        ("any other 5xx", _sent(507)),
+        ("any other 4xx", _sent(413)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_a_row_says_is_what_is_decided(begin: str, found: EnrollAnswer | ReconcileError) -> None:
+    _, absent, present, again = _row(begin)
+
+    not_there = conclude(_result(found), NotEnrolled(), can_look=True)
+    there = conclude(_result(found), Enrolled("x"), can_look=True)
+
+    assert not_there.verdict.reason is not None
+    assert f"`{not_there.verdict.reason.value}`" in absent
+    assert ("an attempt" in absent) == bool(not_there.verdict.attempts)
+    assert ("**held**" in absent) == not_there.hold
+    assert ("`RECONCILE_AMBIGUOUS_HOLD`" in again or again == "the same") or not not_there.hold
+    if "no look" not in absent:
+        assert f"`{there.verdict.outcome.value}`" in present
+
+
+@pytest.mark.parametrize(
+    ("begin", "status", "body", "reason"),
+    [
+        ("401, 403", 401, HTML, "unauthorized"),
+        ("401, 403", 403, HTML, "forbidden"),
+        ("3xx, 404, 405", 302, HTML, "protocol"),
+        ("3xx, 404, 405", 404, HTML, "protocol"),
+        ("3xx, 404, 405", 405, HTML, "protocol"),
+        (
+            "417 that names the method",
+            417,
+            NO_METHOD,
+            "protocol",
+        ),
+    ],
+)
+def test_what_ends_the_run(begin: str, status: int, body: bytes, reason: str) -> None:
+    found = _sent(status, body)
+
+    assert isinstance(found, (AuthenticationFailed, ProtocolViolation))
+    if isinstance(found, AuthenticationFailed):
+        assert found.reason == reason
+    else:
+        assert found.ends_run
+    assert "run aborted" in _row(begin)[1]
+    assert f"`{reason}`" in _row(begin)[1]
+
+
+_FAULTS = {
+    Fault.NOT_SENT: "not sent",
+    Fault.UNANSWERED: "not answered",
+    Fault.DEPENDS: "not sent where a cause proves it",
+    Fault.UNSENDABLE: "cannot be sent",
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in MAPPING if kind.__module__ == "requests.exceptions"],
+    ids=lambda kind: kind.__name__,
+)
+def test_each_class_of_requests_is_told(kind: type[BaseException]) -> None:
+    row = next(line for line in ROWS if f"`{kind.__name__}`" in line.split("|")[1])
+    assert row.split("|")[2].strip().startswith(_FAULTS[MAPPING[kind]])
+
+
+def test_the_classes_of_pymongo_are_told() -> None:
+    """As `translate` maps them: those that are the settings' fault, and all others."""
+    settings = next(line for line in ROWS if "`InvalidURI`" in line)
+    others = next(line for line in ROWS if "any other `PyMongoError`" in line)
+    for row, expected, code in ((settings, ConfigurationError, "2"), (others, StoreUnavailable, "75")):
+        names = [name for name in re.findall(r"`(\w+)`", row.split("|")[1]) if hasattr(pymongo.errors, name)]
+        assert names
+        assert all(
+            isinstance(translate(getattr(pymongo.errors, name)("x"), "testing"), expected) for name in names
+        )
+        assert row.split("|")[3].strip() == code
+    failure = pymongo.errors.OperationFailure
+    assert isinstance(translate(failure("x", code=18), "testing"), ConfigurationError)
+    assert isinstance(translate(failure("x", code=13), "testing"), ConfigurationError)
+    told = {name for row in ROWS for name in re.findall(r"`(\w+)`", row)}
+    assert {kind.__name__ for kind, _ in HINTS} <= told

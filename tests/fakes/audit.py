@@ -1,0 +1,200 @@
+"""The audit log in memory: the same contract, no database."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from reconcile.adapters.process import is_alive
+from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment, History, Outcome, Reason, Verdict
+from reconcile.domain.summary import RunStatus, RunSummary
+from reconcile.errors import AuditUnavailable
+from reconcile.ports import Intent, OpenAttempt, Origin, RecentRun, Record
+
+
+@dataclass
+class Run:
+    """A run as it is remembered."""
+
+    summary: RunSummary
+    origin: Origin
+    heartbeat_at: datetime
+    status: RunStatus
+    finished_at: datetime | None = None
+
+
+@dataclass
+class Attempt:
+    """One row."""
+
+    attempt_id: int
+    run_id: str
+    enrollment: AnyEnrollment
+    number: int
+    action: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    verdict: Verdict | None = None
+    http_status: int | None = None
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def was_excused(self) -> bool:
+        verdict = self.verdict
+        return (
+            self.number > 0
+            and verdict is not None
+            and verdict.outcome is Outcome.RETRYING
+            and not verdict.attempts
+            and verdict.reason in (Reason.LMS_UNAVAILABLE, Reason.LMS_TIMEOUT)
+        )
+
+
+@dataclass
+class InMemoryAuditLog:
+    """AuditLog without a database. `broken=True`: every call raises, as with a full disk."""
+
+    runs: dict[str, Run] = field(default_factory=dict)
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    broken: bool = False
+    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def open_run(self, summary: RunSummary, origin: Origin) -> None:
+        self._require(summary.run_id not in self.runs, "two runs with one id")
+        self.runs[summary.run_id] = Run(
+            summary=replace(summary), origin=origin, heartbeat_at=summary.started_at, status=summary.status
+        )
+
+    def heartbeat(self, run_id: str, at: datetime) -> None:
+        self._require(run_id in self.runs, "no such run")
+        self.runs[run_id].heartbeat_at = at
+
+    def close_run(self, summary: RunSummary) -> None:
+        self._require(summary.run_id in self.runs, "no such run")
+        run = self.runs[summary.run_id]
+        run.summary, run.status, run.finished_at = replace(summary), summary.status, summary.finished_at
+
+    def close_dead_runs(self, *, origin: Origin, stale_before: datetime, at: datetime) -> Sequence[str]:
+        self._require()
+        closed = []
+        for run_id, run in sorted(self.runs.items(), key=lambda item: item[1].summary.started_at):
+            if run.status is RunStatus.RUNNING and _is_gone(run, origin, stale_before):
+                run.status, run.finished_at = RunStatus.CRASHED, at
+                closed.append(run_id)
+        return closed
+
+    def history(self, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
+        self._require()
+        wanted = dict.fromkeys(enrollment_ids)
+        rows: dict[str, list[Attempt]] = {}
+        with self._lock:
+            for row in self.attempts.values():
+                if row.enrollment.id in wanted:
+                    rows.setdefault(row.enrollment.id, []).append(row)
+        return {enrollment_id: self._history(found) for enrollment_id, found in rows.items()}
+
+    def begin(self, intent: Intent) -> int:
+        with self._lock:
+            return self._append(
+                Attempt(
+                    attempt_id=next(self._ids),
+                    run_id=intent.run_id,
+                    enrollment=intent.enrollment,
+                    number=intent.number,
+                    action="enroll",
+                    started_at=intent.started_at,
+                    flags=intent.flags,
+                )
+            )
+
+    def finish(
+        self, attempt_id: int, verdict: Verdict, *, at: datetime, http_status: int | None = None
+    ) -> None:
+        with self._lock:
+            self._require(attempt_id in self.attempts, "no such attempt")
+            row = self.attempts[attempt_id]
+            if row.finished_at is None:
+                row.finished_at, row.verdict, row.http_status = at, verdict, http_status
+                row.flags |= verdict.flags
+
+    def record(self, records: Sequence[Record]) -> None:
+        with self._lock:
+            self._require(all(record.run_id in self.runs for record in records), "no such run")
+            for record in records:
+                self._append(
+                    Attempt(
+                        attempt_id=next(self._ids),
+                        run_id=record.run_id,
+                        enrollment=record.enrollment,
+                        number=0,
+                        action=record.action,
+                        started_at=record.at,
+                        finished_at=record.at,
+                        verdict=record.verdict,
+                        flags=record.verdict.flags,
+                    )
+                )
+
+    def recent_runs(self) -> Sequence[RecentRun]:
+        self._require()
+        done = [
+            run.summary
+            for run in self.runs.values()
+            if run.status is RunStatus.COMPLETED and run.summary.mode == "apply"
+        ]
+        done.sort(key=lambda summary: summary.started_at, reverse=True)
+        return [
+            RecentRun(enrolled=summary.outcomes[Outcome.ENROLLED], lms_total=summary.lms_total)
+            for summary in done[:50]
+        ]
+
+    def open_attempts(self) -> Sequence[OpenAttempt]:
+        self._require()
+        return [
+            OpenAttempt(
+                attempt_id=row.attempt_id,
+                enrollment_id=row.enrollment.id,
+                key=_key(row.enrollment),
+                started_at=row.started_at,
+            )
+            for row in self.attempts.values()
+            if self._is_left_open(row)
+        ]
+
+    def _append(self, row: Attempt) -> int:
+        self._require(row.run_id in self.runs, "no such run")
+        self.attempts[row.attempt_id] = row
+        return row.attempt_id
+
+    def _require(self, condition: object = True, problem: str = "") -> None:
+        if self.broken:
+            raise AuditUnavailable("the audit database cannot grow: the disk is full")
+        if not condition:
+            raise AuditUnavailable(problem)
+
+    def _is_left_open(self, row: Attempt) -> bool:
+        return row.finished_at is None and self.runs[row.run_id].status is not RunStatus.RUNNING
+
+    def _history(self, rows: list[Attempt]) -> History:
+        verdicts = [row.verdict for row in rows if row.verdict is not None]
+        return History(
+            attempts=sum(verdict.attempts > 0 for verdict in verdicts),
+            excused=sum(row.was_excused for row in rows),
+            last_outcome=verdicts[-1].outcome if verdicts else None,
+            last_reason=verdicts[-1].reason if verdicts else None,
+            open_attempt=max((row.attempt_id for row in rows if self._is_left_open(row)), default=None),
+        )
+
+
+def _key(enrollment: AnyEnrollment) -> EffectKey | None:
+    return enrollment.key if isinstance(enrollment, Enrollment) else None
+
+
+def _is_gone(run: Run, origin: Origin, stale_before: datetime) -> bool:
+    if run.origin.host != origin.host or run.origin == origin:
+        return run.heartbeat_at < stale_before
+    return not is_alive(run.origin.pid, run.origin.process_started)

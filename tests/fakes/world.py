@@ -1,0 +1,315 @@
+"""A small world in memory: orders, an LMS, leases and a clock, with the ugly habits of the real ones."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from reconcile.domain.answers import AlreadyThere, Created, EnrollAnswer, Refused
+from reconcile.domain.documents import parse_enrollment
+from reconcile.domain.model import (
+    SYNC_STATUS,
+    AnyEnrollment,
+    CourseMissing,
+    CourseUnpublished,
+    EffectKey,
+    Enrolled,
+    Enrollment,
+    MemberDisabled,
+    MemberMissing,
+    NotEnrolled,
+    Observation,
+    Outcome,
+    Reason,
+    Unknown,
+)
+from reconcile.ports import Lease, Selection, Sight, WriteBack
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class FakeClock:
+    """Stands still unless told; sleeping moves it."""
+
+    time: datetime = NOON
+    ticks: float = 0.0
+    slept: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.ticks
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+        self.ticks += seconds
+
+
+def order(enrollment_id: str, **changes: Any) -> dict[str, Any]:
+    """An order document as the storefront's webhook leaves it after a failed call."""
+    document: dict[str, Any] = {
+        "_id": enrollment_id,
+        "courseId": "python-basics",
+        "email": f"{enrollment_id}@example.com",
+        "paymentId": f"pi_{enrollment_id}",
+        "amount": 199,
+        "currency": "usd",
+        "status": "paid",
+        "timestamp": (NOON - timedelta(days=1)).isoformat(),
+        "frappeSync": {"synced": False, "syncStatus": "pending", "retryCount": 0},
+    }
+    return document | changes
+
+
+def any_text_with_at(email: str) -> str | None:
+    return None if email.count("@") == 1 and not email.startswith("@") else "is not an address"
+
+
+class FakeSource:
+    """Orders as plain documents."""
+
+    def __init__(self, documents: Iterable[dict[str, Any]] = ()) -> None:
+        self.documents = {document["_id"]: document for document in documents}
+        self.active_jobs: set[str] = set()
+        self.writes: list[WriteBack] = []
+        self.before_recheck: Callable[[str], None] = lambda _: None
+
+    def _parse(self, document: dict[str, Any]) -> AnyEnrollment:
+        return parse_enrollment(document, enrollment_id=document["_id"], email_rule=any_text_with_at)
+
+    def scan(self, selection: Selection) -> Iterator[AnyEnrollment]:
+        found = 0
+        for document in sorted(self.documents.values(), key=lambda item: item["_id"]):
+            item = self._parse(document)
+            wanted = not item.sync.is_synced or (selection.unnamed and item.sync.is_unnamed)
+            if not item.paid or not wanted:
+                continue
+            if selection.enrollment_ids and item.id not in selection.enrollment_ids:
+                continue
+            if selection.course and item.course != selection.course:
+                continue
+            if selection.since and (item.paid_at is None or item.paid_at < selection.since):
+                continue
+            if selection.limit is not None and found >= selection.limit:
+                return
+            found += 1
+            yield item
+
+    def still_unsynced(self, enrollment_id: str) -> Reason | bool:
+        self.before_recheck(enrollment_id)
+        document = self.documents.get(enrollment_id)
+        if document is None or document["status"] != "paid":
+            return Reason.NOT_PAID
+        return not self._parse(document).sync.is_synced
+
+    def retry_jobs_active(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(self.active_jobs & set(enrollment_ids))
+
+    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, int]:
+        items = [self._parse(document) for document in self.documents.values()]
+        counts = Counter(item.key for item in items if isinstance(item, Enrollment) and item.paid)
+        return {key: counts[key] for key in keys}
+
+    def write_back(self, items: Sequence[WriteBack]) -> frozenset[str]:
+        taken = set()
+        for item in items:
+            document = self.documents[item.enrollment_id]
+            sync_state = self._parse(document).sync
+            if document["status"] != "paid" or (sync_state.is_synced and not sync_state.is_unnamed):
+                continue
+            self.writes.append(item)
+            taken.add(item.enrollment_id)
+            sync = document["frappeSync"] = dict(document.get("frappeSync") or {})
+            sync["syncStatus"] = SYNC_STATUS[item.verdict.outcome].value
+            sync["lastSyncAttempt"] = item.at
+            sync["retryCount"] = sync.get("retryCount", 0) + item.verdict.attempts
+            if item.verdict.outcome.has_access:
+                sync |= {"synced": True, "enrollmentId": item.verdict.lms_id, "syncCompletedAt": item.at}
+                sync.pop("errorMessage", None)
+                self.active_jobs.discard(item.enrollment_id)
+            else:
+                sync["errorMessage"] = item.verdict.error
+        return frozenset(taken)
+
+
+class FakeLms:
+    """An LMS without uniqueness: every accepted write makes a row."""
+
+    def __init__(self, *, verified: bool = True) -> None:
+        self.verified = verified
+        self.members: set[str] = set()
+        self.everybody = True  #: every address has an account
+        self.disabled: set[str] = set()
+        self.courses = {"python-basics": True}
+        self.rows: list[tuple[str, EffectKey]] = []
+        self.requests = 0
+        self.enroll_calls: list[EffectKey] = []
+        self.blind = False
+        self.answers: dict[EffectKey, Callable[[EffectKey], EnrollAnswer]] = {}
+        self.down: Exception | None = None
+        self._names = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def ping(self) -> None:
+        self._request()
+
+    def _request(self) -> None:
+        with self._lock:
+            self.requests += 1
+        if self.down is not None:
+            raise self.down
+
+    def prove_sight(self) -> Sight:
+        self._request()
+        return Sight(proven=bool(self.rows), total=len(self.rows))
+
+    def breather(self) -> float:
+        return 0.0
+
+    def observe(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Observation]:
+        if not self.verified:
+            return {key: Unknown("no key") for key in keys}
+        if keys:
+            self._request()
+        return {key: self._look(key) for key in keys}
+
+    def _look(self, key: EffectKey) -> Observation:
+        ids = [lms_id for lms_id, row in self.rows if row == key]
+        if ids and not self.blind:
+            return Enrolled(ids[0], len(ids))
+        if key.course not in self.courses:
+            return CourseMissing()
+        if not self.courses[key.course]:
+            return CourseUnpublished()
+        if not self.everybody and key.member not in self.members:
+            return MemberMissing()
+        if key.member in self.disabled:
+            return MemberDisabled()
+        return NotEnrolled()
+
+    def add(self, key: EffectKey) -> str:
+        with self._lock:
+            lms_id = f"lms{next(self._names):04d}"
+            self.rows.append((lms_id, key))
+        return lms_id
+
+    def enroll(self, enrollment: Enrollment) -> EnrollAnswer:
+        with self._lock:
+            self.enroll_calls.append(enrollment.key)
+        self._request()
+        if enrollment.key in self.answers:
+            return self.answers[enrollment.key](enrollment.key)
+        if not self.verified and any(row == enrollment.key for _, row in self.rows):
+            return AlreadyThere(http_status=200)
+        return Created(lms_id=self.add(enrollment.key), http_status=200)
+
+
+def refuse(text: str = "no") -> Callable[[EffectKey], EnrollAnswer]:
+    return lambda _: Refused(reason=Reason.LMS_REJECTED, error=text, http_status=417)
+
+
+def fail(error: Exception) -> Callable[[EffectKey], EnrollAnswer]:
+    def answer(_: EffectKey) -> EnrollAnswer:
+        raise error
+
+    return answer
+
+
+class FakeLeases:
+    """Leases on the fake clock; `hold` and `fence` as the real ones."""
+
+    def __init__(self, clock: FakeClock, *, ttl: float = 120.0, hold_seconds: float = 180.0) -> None:
+        self._clock = clock
+        self._ttl = ttl
+        self._hold = hold_seconds
+        self.rows: dict[EffectKey, dict[str, Any]] = {}
+        self._tokens = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def take(self, keys: Sequence[EffectKey], run_id: str) -> Mapping[EffectKey, Lease]:
+        now = self._clock.now()
+        taken = {}
+        with self._lock:
+            for key in keys:
+                row = self.rows.get(key)
+                if row is not None and row["expires_at"] > now:
+                    continue
+                token = f"t{next(self._tokens)}"
+                hold = _latest(row, now)
+                self.rows[key] = {
+                    "token": token,
+                    "run_id": run_id,
+                    "expires_at": now + timedelta(seconds=self._ttl),
+                    "hold_until": hold,
+                    "writing_until": None,
+                }
+                taken[key] = Lease(key=key, token=token, hold_until=hold)
+        return taken
+
+    def peek(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Lease]:
+        now = self._clock.now()
+        free = {}
+        for key in keys:
+            row = self.rows.get(key)
+            if row is None or row["expires_at"] <= now:
+                free[key] = Lease(key=key, token="", hold_until=_latest(row, now))
+        return free
+
+    def fence(self, lease: Lease) -> bool:
+        now = self._clock.now()
+        with self._lock:
+            row = self.rows.get(lease.key)
+            if row is None or row["token"] != lease.token or row["expires_at"] <= now:
+                return False
+            row["writing_until"] = now + timedelta(seconds=self._hold)
+            return True
+
+    def hold(self, lease: Lease) -> datetime:
+        with self._lock:
+            until = self._clock.now() + timedelta(seconds=self._hold)
+            self.rows[lease.key]["hold_until"] = until
+            return until
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        with self._lock:
+            for lease in leases:
+                row = self.rows.get(lease.key)
+                if row is None or row["token"] != lease.token:
+                    continue
+                if row["hold_until"] is not None and row["hold_until"] > self._clock.now():
+                    row |= {"expires_at": self._clock.now(), "token": None, "writing_until": None}
+                else:
+                    del self.rows[lease.key]
+
+    def renew(self) -> None:
+        with self._lock:
+            for row in self.rows.values():
+                if row["expires_at"] > self._clock.now():
+                    row["expires_at"] = self._clock.now() + timedelta(seconds=self._ttl)
+
+    def take_over(self, run_ids: Sequence[str]) -> None:
+        with self._lock:
+            for row in self.rows.values():
+                if row["run_id"] in run_ids:
+                    row["expires_at"] = self._clock.now()
+
+
+def _latest(row: dict[str, Any] | None, now: datetime) -> datetime | None:
+    holds = [row["hold_until"], row["writing_until"]] if row else []
+    return max((hold for hold in holds if hold is not None and hold > now), default=None)
+
+
+def outcomes(counter: Counter[Outcome]) -> dict[str, int]:
+    """A run's outcomes without the zeros, for comparing."""
+    return {outcome.value: count for outcome, count in counter.items() if count}
