@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from reconcile.domain.summary import ExitCode
 from reconcile.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from reconcile.sandbox.servers import Sandbox
+
+#: How the names of our settings begin.
+_OURS = ("RECONCILE_", "MONGODB_", "FRAPPE_LMS_")
 
 #: (what it shows, the command, the exit codes that are as they should be)
 TOUR: tuple[tuple[str, tuple[str, ...], frozenset[int]], ...] = (
@@ -56,7 +62,7 @@ def command() -> int:
     try:
         with running() as sandbox:
             for text, arguments, expected in TOUR:
-                _show(text, arguments, expected, sandbox.environment)
+                _show(text, arguments, expected, sandbox)
             doubled = len(sandbox.lms.site.duplicates())
     except SandboxUnavailable as error:
         raise ConfigurationError([str(error)]) from error
@@ -64,13 +70,17 @@ def command() -> int:
     return 0
 
 
-def _show(
-    text: str, arguments: tuple[str, ...], expected: frozenset[int], environment: Mapping[str, str]
-) -> None:
+def _show(text: str, arguments: tuple[str, ...], expected: frozenset[int], sandbox: Sandbox) -> None:
     click.secho(f"\n# {text}", fg="cyan")
     click.secho(f"$ reconcile {' '.join(arguments)}", bold=True)
     sys.stdout.flush()
-    env = {**os.environ, **environment, "RECONCILE_LOG_LEVEL": "error"}
-    done = subprocess.run([sys.executable, "-m", "reconcile", *arguments], env=env, check=False)  # noqa: S603  our own
+    # What the user has set, and what lies about in their folder (`.env`, modules), is none of the tour's.
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    done = subprocess.run(  # noqa: S603  our own command
+        [sys.executable, "-P", "-m", "reconcile", *arguments],
+        env={**theirs, **sandbox.environment, "RECONCILE_LOG_LEVEL": "error"},
+        cwd=sandbox.directory,
+        check=False,
+    )
     if done.returncode not in expected:
         raise click.ClickException(f"the tour's `reconcile {arguments[0]}` ended with {done.returncode}")

@@ -17,7 +17,7 @@ from reconcile.cli.context import load_settings
 from reconcile.cli.errors import say
 from reconcile.cli.params import INSTANT, emails_option
 from reconcile.domain.model import Outcome, Reason
-from reconcile.errors import AuditUnavailable
+from reconcile.errors import AuditUnavailable, ReconcileError
 
 VIEWS = ("summary", "attempts", "enrollments", "runs")
 FORMATS = ("table", "csv", "json", "jsonl")
@@ -98,22 +98,33 @@ def command(
 
 @contextmanager
 def _opened(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that appears whole or not at all."""
+    """stdout, or a file that appears whole or not at all; a pipe or a device is written to as it is."""
     if output is None:
         if isinstance(sys.stdout, TextIO) or hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(newline="")  # type: ignore[union-attr]  # CSV brings its own line ends
         yield sys.stdout
         sys.stdout.flush()
         return
+    replaces = not output.exists() or output.is_file()
     try:
-        descriptor, name = tempfile.mkstemp(dir=output.absolute().parent, prefix=f".{output.name}.")
+        if replaces:
+            # An export holds people's orders: for its owner's eyes only, as mkstemp makes it.
+            descriptor, name = tempfile.mkstemp(dir=output.absolute().parent, prefix=f".{output.name}.")
+        else:
+            descriptor, name = os.open(output, os.O_WRONLY), ""
     except OSError as error:
         raise click.UsageError(f"{output} cannot be written: {error.strerror}") from error
     try:
-        # An export holds people's orders: for its owner's eyes only, as mkstemp makes it.
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
             yield out
-        Path(name).replace(output)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        if replaces:
+            Path(name).replace(output)
+    except BaseException as error:
+        if replaces:
+            Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise ReconcileError(
+                f"{output} cannot be written: {error.strerror}",
+                hint="free some space or name another file; what stood there before is unchanged",
+            ) from error
         raise

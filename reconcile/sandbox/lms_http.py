@@ -106,7 +106,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.parse_request():
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length") or 0))
+        size = int(headers.get("content-length") or 0)
+        body = self.rfile.read(size)
+        if len(body) < size:
+            # The caller went away in the middle of its request: no worker ever sees that one.
+            self.close_connection = True
+            return
         request = Request(self.command, self.path, headers, body)
         stand_in = self.server.stand_in
         if self.path.startswith(PREFIX):

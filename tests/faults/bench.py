@@ -178,6 +178,10 @@ class Bench:
         """The audit's rows of LMS writes, in the order in which they began."""
         return self.audit("SELECT * FROM attempts WHERE number > 0 ORDER BY attempt_id", file)
 
+    def open_attempts(self) -> list[int]:
+        """The attempts that nobody has finished."""
+        return [row["attempt_id"] for row in self.attempts() if row["finished_at"] is None]
+
     def audit(self, query: str, file: Path | None = None) -> list[Row]:
         """What an audit file says, read past the application."""
         with closing(connect(file or self.audit_file)) as connection:
@@ -187,7 +191,7 @@ class Bench:
     def is_whole(self) -> None:
         """Nobody is enrolled twice, nothing is half-recorded, no success without the LMS's own name."""
         assert self.lms.site.duplicates() == {}
-        assert [row["attempt_id"] for row in self.attempts() if row["finished_at"] is None] == []
+        assert self.open_attempts() == []
         for order in self.database.enrollments.find({"frappeSync.syncStatus": "success"}):
             names = {row["name"] for row in self.lms.site.enrollments_of(order["email"], order["courseId"])}
             assert order["frappeSync"]["enrollmentId"] in names

@@ -121,8 +121,10 @@ def test_indexes_are_made_once(database: Orders) -> None:
 
 @pytest.mark.parametrize(
     "sync",
-    [{"synced": False, "syncStatus": "pending", "retryCount": 2, "errorMessage": "x", "retryJobId": 1}]
-    + [None, {}, "text", [1], {"retryCount": "3"}, {"synced": True, "syncStatus": "success"}],
+    [
+        {"synced": False, "syncStatus": "pending", "retryCount": 2, "errorMessage": "x", "retryJobId": 1},
+        *[None, {}, "text", [1], {"retryCount": "3"}, {"synced": True, "syncStatus": "success"}],
+    ],
 )
 def test_a_success_is_written_as_the_storefront_wants_it(database: Orders, sync: Any) -> None:
     name = insert(database, sync, other="untouched", grantData={"a": 1})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -66,9 +67,7 @@ def test_daylight_saving_neither_doubles_nor_drops_a_run(day: datetime) -> None:
     skipped = _day(CrontabTrigger("30 2 * * *", timezone="America/New_York"), day, 24)
 
     assert len(often) == 288
-    assert {later - earlier for earlier, later in zip(often, often[1:], strict=False)} == {
-        timedelta(minutes=5)
-    }
+    assert {later - earlier for earlier, later in pairwise(often)} == {timedelta(minutes=5)}
     assert len(nightly) == 1
     assert len(skipped) == 1
 

@@ -146,8 +146,10 @@ def test_instants(value: object, expected: datetime | None) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(3, 3), (3.9, 3), ("4", 4), (-1, 0), (True, 0), ("many", 0), (float("nan"), 0), (float("inf"), 0)]
-    + [(10**30, 10**6), ([], 0), (None, 0)],
+    [
+        *[(3, 3), (3.9, 3), ("4", 4), (-1, 0), (True, 0), ("many", 0), (float("nan"), 0)],
+        *[(float("inf"), 0), (10**30, 10**6), ([], 0), (None, 0)],
+    ],
 )
 def test_retry_counts_as_they_may_stand_there(value: Any, expected: int) -> None:
     assert sync_state({"retryCount": value}).retry_count == expected
@@ -173,10 +175,10 @@ bson = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = (
-    "courseId email paymentId amount currency status timestamp createdAt lmsContext affiliateData "
-    "stripeEvents frappeSync"
-).split()
+FIELDS = [
+    *["courseId", "email", "paymentId", "amount", "currency", "status", "timestamp", "createdAt"],
+    *["lmsContext", "affiliateData", "stripeEvents", "frappeSync"],
+]
 NESTED = "frappeEmail affiliateEmail synced syncStatus enrollmentId errorMessage retryCount lastSyncAttempt"
 
 

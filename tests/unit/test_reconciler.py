@@ -105,8 +105,12 @@ def test_an_order_out_of_attempts_shares_its_twins_success() -> None:
 
 def test_a_refused_write_is_tried_a_second_time_after_two_seconds() -> None:
     world = World([order("e1")])
-    answers = iter([refuse("not now"), lambda which: _created(world, which)])
-    world.lms.answers[key("e1")] = lambda which: next(answers)(which)
+    answers = [refuse("not now"), lambda which: _created(world, which)]
+
+    def one_after_the_other(which: Any) -> Any:
+        return answers.pop(0)(which)
+
+    world.lms.answers[key("e1")] = one_after_the_other
 
     assert world.outcomes() == {"enrolled": 1}
     assert world.clock.slept == [2.0]
