@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile import settings_rules as rules
 from reconcile.errors import ConfigurationError
 from reconcile.redaction import forget_secrets
-from reconcile.settings import Settings
+from reconcile.settings import Settings, rules
 
 ENVIRON = {
     "MONGODB_URI": "mongodb://reader:pa%2Fssword@h1,h2/shop?authSource=admin",

@@ -11,44 +11,25 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Any, NoReturn, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from reconcile import settings_rules as rules
 from reconcile.errors import ConfigurationError
 from reconcile.redaction import register_secret
-from reconcile.settings_sources import read_sources
+from reconcile.settings import rules
+from reconcile.settings.core import CoreSettings
+from reconcile.settings.fields import EVERYTHING, Group
+from reconcile.settings.logs import LogSettings
+from reconcile.settings.schedule import ScheduleSettings
+from reconcile.settings.sources import read_sources
 
-#: What a command needs: `report` and `db` need the audit only.
-Group = Literal["mongodb", "lms", "audit"]
-EVERYTHING: tuple[Group, ...] = ("mongodb", "lms", "audit")
-
-Seconds = Annotated[float, BeforeValidator(rules.duration)]
-Number = Annotated[float, BeforeValidator(rules.number)]
-Whole = Annotated[int, BeforeValidator(rules.whole)]
-LOWER = BeforeValidator(str.lower)
-Flag = Annotated[bool, BeforeValidator(rules.flag)]
+#: The groups of settings, in the order in which the documentation lists them.
+SECTIONS: tuple[type[BaseSettings], ...] = (CoreSettings, ScheduleSettings, LogSettings)
 
 
-def _setting(
-    env: str,
-    default: Any,
-    description: str,
-    *,
-    unit: str = "",
-    group: Group | None = None,
-    required: bool = False,
-    **bounds: float,
-) -> Any:
-    """A model field. `group`: only commands that ask for this group need it."""
-    extra: dict[str, Any] = {"unit": unit, "group": group, "required": required}
-    limits: dict[str, Any] = dict(bounds)
-    return Field(default, validation_alias=env, description=description, json_schema_extra=extra, **limits)
-
-
-class Settings(BaseSettings):
+class Settings(CoreSettings, ScheduleSettings, LogSettings):
     """The settings of one process, checked and frozen.
 
     Secrets never show in `repr()` or dumps, and it does not pickle. Make it with `Settings.load`. A
@@ -57,93 +38,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False
-    )
-
-    mongodb_uri: Annotated[SecretStr, BeforeValidator(rules.mongodb_uri)] = _setting(
-        "MONGODB_URI", SecretStr(""), "Where the orders are.", group="mongodb", required=True
-    )
-    mongodb_db: Annotated[str, BeforeValidator(rules.database_name)] = _setting(
-        "MONGODB_DB", "", "The database, where MONGODB_URI names none in its path.", group="mongodb"
-    )
-    mongodb_collection: Annotated[str, BeforeValidator(rules.collection_name)] = _setting(
-        "MONGODB_COLLECTION", "enrollments", "The collection of orders.", group="mongodb"
-    )
-    lms_base_url: str = _setting(
-        "FRAPPE_LMS_BASE_URL", "", "Where the LMS is; https:// is added.", group="lms", required=True
-    )
-    lms_api_key: Annotated[SecretStr, BeforeValidator(rules.api_key)] = _setting(
-        "FRAPPE_LMS_API_KEY", SecretStr(""), "key:secret of a Moderator, or a Bearer token.", group="lms"
-    )
-    lms_api_secret: Annotated[SecretStr, BeforeValidator(rules.api_key)] = _setting(
-        "FRAPPE_LMS_API_SECRET", SecretStr(""), "The secret, where the key is given without.", group="lms"
-    )
-    enroll_via: Literal["confirm_payment", "rest"] = _setting(
-        "RECONCILE_ENROLL_VIA", "confirm_payment", "How to enroll; rest for a stock Frappe LMS.", group="lms"
-    )
-    audit_url: Annotated[SecretStr, BeforeValidator(rules.audit_url)] = _setting(
-        "RECONCILE_AUDIT_URL",
-        SecretStr("sqlite:///reconcile-audit.db"),
-        "The audit database, any SQLAlchemy URL.",
-        group="audit",
-    )
-    min_age: Seconds = _setting(
-        "RECONCILE_MIN_AGE", 300.0, "Younger orders are left to the webhook.", unit="duration", ge=0
-    )
-    max_attempts: Whole = _setting(
-        "RECONCILE_MAX_ATTEMPTS", 5, "Attempts before a person is needed.", unit="attempts", ge=1, le=1000
-    )
-    backoff_base: Seconds = _setting(
-        "RECONCILE_BACKOFF_BASE", 120.0, "Wait after one attempt; doubles with each.", unit="duration", ge=0
-    )
-    backoff_max: Seconds = _setting(
-        "RECONCILE_BACKOFF_MAX", 1920.0, "The longest wait between attempts.", unit="duration", ge=0
-    )
-    retry_delay: Seconds = _setting(
-        "RECONCILE_RETRY_DELAY", 2.0, "Wait before the immediate second try.", unit="duration", ge=0, le=3600
-    )
-    timeout: Seconds = _setting(
-        "RECONCILE_TIMEOUT", 10.0, "Patience with one LMS request.", unit="duration", gt=0, le=3600
-    )
-    lease_ttl: Seconds = _setting(
-        "RECONCILE_LEASE_TTL",
-        120.0,
-        "A lease not renewed for so long may be taken over.",
-        unit="duration",
-        gt=0,
-        le=86400,
-    )
-    ambiguous_hold: Seconds = _setting(
-        "RECONCILE_AMBIGUOUS_HOLD",
-        180.0,
-        "After an unanswered write, nobody writes for this learner and course for so long.",
-        unit="duration",
-        ge=0,
-    )
-    concurrency: Whole = _setting(
-        "RECONCILE_CONCURRENCY", 4, "Enrollments in flight.", unit="enrollments", ge=1, le=64
-    )
-    rate: Number = _setting(
-        "RECONCILE_RATE", 0.0, "Enrollments per second at most; 0 is no limit.", unit="per second", ge=0
-    )
-    page_size: Whole = _setting(
-        "RECONCILE_PAGE_SIZE", 200, "Orders looked at together.", unit="orders", ge=1, le=1000
-    )
-    schedule: str = _setting(
-        "RECONCILE_SCHEDULE", "*/5 * * * *", "When the scheduler runs; 0 and 7 are Sunday.", unit="crontab"
-    )
-    timezone: Annotated[str, BeforeValidator(rules.time_zone)] = _setting(
-        "RECONCILE_TIMEZONE", "UTC", "The schedule's time zone.", unit="IANA name"
-    )
-    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], LOWER] = _setting(
-        "RECONCILE_LOG_LEVEL", "info", "How much is logged."
-    )
-    log_format: Annotated[Literal["auto", "text", "json"], LOWER] = _setting(
-        "RECONCILE_LOG_FORMAT", "auto", "auto is text on a terminal and JSON lines elsewhere."
-    )
-    allow_http: Flag = _setting(
-        "RECONCILE_ALLOW_HTTP",
-        default=False,
-        description="1 permits http:// to other hosts: the key travels in the clear.",
     )
 
     @classmethod
@@ -253,7 +147,7 @@ class SettingDoc:
 
 
 def _documented() -> Iterable[tuple[SettingDoc, Group | None]]:
-    for field in Settings.model_fields.values():
+    for field in (field for section in SECTIONS for field in section.model_fields.values()):
         extra: Any = field.json_schema_extra
         default: Any = field.default
         if isinstance(default, SecretStr):

@@ -1,0 +1,22 @@
+"""The settings of the background process: when each job runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator
+from pydantic_settings import BaseSettings
+
+from reconcile.settings import rules
+from reconcile.settings.fields import setting
+
+
+class ScheduleSettings(BaseSettings):
+    """When each job runs: crontab expressions, `off` for never."""
+
+    schedule: str = setting(
+        "RECONCILE_SCHEDULE", "*/5 * * * *", "When the scheduler runs; 0 and 7 are Sunday.", unit="crontab"
+    )
+    timezone: Annotated[str, BeforeValidator(rules.time_zone)] = setting(
+        "RECONCILE_TIMEZONE", "UTC", "The schedule's time zone.", unit="IANA name"
+    )
