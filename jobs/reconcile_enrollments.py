@@ -7,5 +7,5 @@ from reconcile.bootstrap import App
 
 def run(app: App) -> int:
     """Reconcile once; the run's exit code. Never raises ReconcileError."""
-    result = app.reconciler().run(app.options(), stop=app.stop)
+    result = app.reconcile(app.options())
     return int(result.summary.exit_code)

@@ -6,11 +6,13 @@ Libraries are imported here, inside functions, so that a command pays only for w
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from reconcile.domain.retry import RetryPolicy
+from reconcile.followup import Finished, FollowUp, follow_up
 from reconcile.ports import (
     AuditLog,
     Clock,
@@ -21,7 +23,7 @@ from reconcile.ports import (
     Progress,
     Selection,
 )
-from reconcile.reconciler import Ports, Reconciler, RunOptions
+from reconcile.reconciler import APPLY, DRY_RUN, Ports, Reconciler, RunOptions, RunResult
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,11 +34,18 @@ class App:
     """One process's application: its ports, and what must be closed at the end."""
 
     def __init__(
-        self, settings: Settings, ports: Ports, *, stop: threading.Event, resources: ExitStack
+        self,
+        settings: Settings,
+        ports: Ports,
+        *,
+        stop: threading.Event,
+        resources: ExitStack,
+        follow_ups: Sequence[FollowUp] = (),
     ) -> None:
         self.settings = settings
         self.ports = ports
         self.stop = stop
+        self.follow_ups = list(follow_ups)
         self._resources = resources
 
     def __enter__(self) -> Self:
@@ -52,6 +61,16 @@ class App:
         from reconcile.reconciler.dry_run import without_writes
 
         return Reconciler(without_writes(self.ports) if dry_run else self.ports, progress=progress)
+
+    def reconcile(
+        self, options: RunOptions, *, progress: Progress | None = None, stop: threading.Event | None = None
+    ) -> RunResult:
+        """One run, and what follows it; a dry run is followed by nothing. Never raises ReconcileError."""
+        dry_run = options.mode == DRY_RUN
+        result = self.reconciler(dry_run=dry_run, progress=progress).run(options, stop=stop or self.stop)
+        if not dry_run:
+            follow_up(self.follow_ups, Finished(options=options, result=result))
+        return result
 
     def options(
         self,
@@ -74,7 +93,7 @@ class App:
                 include_failed=include_failed,
                 immediately=immediately,
             ),
-            mode="dry-run" if dry_run else "apply",
+            mode=DRY_RUN if dry_run else APPLY,
             page_size=settings.page_size,
             concurrency=settings.concurrency,
             rate=settings.rate,

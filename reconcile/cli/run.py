@@ -15,6 +15,7 @@ from reconcile.cli.summary import print_summary
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
+from reconcile.reconciler import APPLY, DRY_RUN
 from reconcile.reconciler.abort import abort_reason
 
 _EPILOG = """\b
@@ -64,10 +65,10 @@ def command(
                 selection=selection, include_failed=include_failed, max_enrolls=max_enrolls, dry_run=dry_run
             )
             with watching(enabled=not quiet and not as_json) as progress:
-                result = app.reconciler(dry_run=dry_run, progress=progress).run(options, stop=stop)
+                result = app.reconcile(options, progress=progress, stop=stop)
     except ReconcileError as error:
         if as_json:
-            click.echo(json.dumps(never_begun(error, mode="dry-run" if dry_run else "apply").as_json()))
+            click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
         raise
     if as_json:
         click.echo(json.dumps(result.summary.as_json()))

@@ -6,7 +6,7 @@ The only place that orders effects. `run` drives one reconciliation, `survey` lo
 
 from __future__ import annotations
 
-from reconcile.reconciler.options import Ports, RunOptions, RunResult
+from reconcile.reconciler.options import APPLY, DRY_RUN, Ports, RunOptions, RunResult
 from reconcile.reconciler.run import Reconciler
 
-__all__ = ["Ports", "Reconciler", "RunOptions", "RunResult"]
+__all__ = ["APPLY", "DRY_RUN", "Ports", "Reconciler", "RunOptions", "RunResult"]

@@ -10,6 +10,9 @@ from reconcile.domain.summary import RunSummary
 from reconcile.errors import ReconcileError
 from reconcile.ports import AuditLog, Clock, EnrollmentSource, LearningPlatform, Leases, Origin, Selection
 
+#: A run's modes, as `run --json` and the audit say them.
+APPLY, DRY_RUN = "apply", "dry-run"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -17,7 +20,7 @@ class RunOptions:
 
     selection: Selection = field(default_factory=Selection)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
-    mode: str = "apply"
+    mode: str = APPLY
     page_size: int = 200
     concurrency: int = 4
     rate: float = 0.0  #: enrollments per second at most; 0 is no limit
