@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs import reconcile_enrollments
+from jobs import check_drift, reconcile_enrollments
 from reconcile.bootstrap import App
 from reconcile.settings import Settings
 
@@ -31,6 +31,13 @@ JOBS: tuple[Job, ...] = (
         setting="RECONCILE_SCHEDULE",
         schedule=lambda settings: settings.schedule,
         run=reconcile_enrollments.run,
+    ),
+    Job(
+        name="check_drift",
+        about="Look for learners who have access and should not, or lost it.",
+        setting="RECONCILE_SCHEDULE_DRIFT",
+        schedule=lambda settings: settings.schedule_drift,
+        run=check_drift.run,
     ),
 )
 

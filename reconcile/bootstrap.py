@@ -6,10 +6,10 @@ Libraries are imported here, inside functions, so that a command pays only for w
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from reconcile.domain.retry import RetryPolicy
 from reconcile.followup import Finished, FollowUp, follow_up
@@ -29,6 +29,15 @@ from reconcile.settings import Settings
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from reconcile.adapters.audit import SqlAuditLog
+    from reconcile.adapters.frappe import FrappeLms
+    from reconcile.adapters.mongo_orders import MongoOrders
+    from reconcile.domain.drift import Finding
+    from reconcile.drift import Looked
+    from reconcile.reconciler.dry_run import NoAudit
+
+T = TypeVar("T")
+
 
 class App:
     """One process's application: its ports, and what must be closed at the end."""
@@ -41,11 +50,15 @@ class App:
         stop: threading.Event,
         resources: ExitStack,
         follow_ups: Sequence[FollowUp] = (),
+        orders: MongoOrders | None = None,
+        lms: FrappeLms | None = None,
     ) -> None:
         self.settings = settings
         self.ports = ports
         self.stop = stop
         self.follow_ups = list(follow_ups)
+        self._orders = orders
+        self._lms = lms
         self._resources = resources
 
     def __enter__(self) -> Self:
@@ -71,6 +84,31 @@ class App:
         if not dry_run:
             follow_up(self.follow_ups, Finished(options=options, result=result))
         return result
+
+    def drift(self, looked: Looked) -> Iterator[Finding]:
+        """Stream where both sides differ the other way round. Reads only. Raises ReconcileError kinds."""
+        from reconcile.drift import find_drift
+
+        return find_drift(self.orders, self.lms, self._memory, looked=looked)
+
+    @property
+    def orders(self) -> MongoOrders:
+        """The orders of every status, for looking things up."""
+        return _given(self._orders, "orders")
+
+    @property
+    def lms(self) -> FrappeLms:
+        """The LMS with what only people ask for: rosters, whose key it is."""
+        return _given(self._lms, "the LMS")
+
+    @property
+    def _memory(self) -> SqlAuditLog | NoAudit:
+        from reconcile.adapters.audit import SqlAuditLog
+        from reconcile.reconciler.dry_run import NoAudit
+
+        if isinstance(self.ports.audit, (SqlAuditLog, NoAudit)):
+            return self.ports.audit
+        raise TypeError("this application's audit log is a replaced one")
 
     def options(
         self,
@@ -126,19 +164,23 @@ def build(
     origin = current_origin()
     with ExitStack() as opened:
         audit = audit or _audit(settings, opened, create=create_audit)
+        orders = lms = None
         if source is None or leases is None:
             database = open_database(settings, opened)
+            orders = _orders(settings, database)
             source = source or _source(settings, database)
             leases = leases or _leases(settings, database, origin)
+        if platform is None:
+            platform = lms = _platform(settings, opened, stop)
         ports = Ports(
             source=source,
-            platform=platform or _platform(settings, opened, stop),
+            platform=platform,
             audit=audit,
             leases=leases,
             clock=clock or SystemClock(stop),
             origin=origin,
         )
-        return App(settings, ports, stop=stop, resources=opened.pop_all())
+        return App(settings, ports, stop=stop, resources=opened.pop_all(), orders=orders, lms=lms)
 
 
 def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:
@@ -162,13 +204,26 @@ def _source(settings: Settings, database: Database[dict[str, Any]]) -> Enrollmen
     )
 
 
+def _orders(settings: Settings, database: Database[dict[str, Any]]) -> MongoOrders:
+    from reconcile.adapters.email_rule import email_problem
+    from reconcile.adapters.mongo_orders import MongoOrders
+
+    return MongoOrders(database, collection=settings.mongodb_collection, email_rule=email_problem)
+
+
+def _given(part: T | None, name: str) -> T:
+    if part is None:
+        raise TypeError(f"this application was put together without {name}")
+    return part
+
+
 def _leases(settings: Settings, database: Database[dict[str, Any]], origin: Origin) -> Leases:
     from reconcile.adapters.mongo_leases import MongoLeases
 
     return MongoLeases(database, origin=origin, ttl=settings.lease_ttl, hold=settings.ambiguous_hold)
 
 
-def _platform(settings: Settings, opened: ExitStack, stop: threading.Event) -> LearningPlatform:
+def _platform(settings: Settings, opened: ExitStack, stop: threading.Event) -> FrappeLms:
     from reconcile.adapters.frappe import FrappeLms
     from reconcile.clock import SystemClock
 

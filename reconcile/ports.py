@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from reconcile.domain.answers import AlreadyThere, Created, EnrollAnswer, Refused
+from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import (
     AnyEnrollment,
     EffectKey,
@@ -244,6 +245,14 @@ class AuditLog(Protocol):
 
     def open_attempts(self) -> Sequence[OpenAttempt]:
         """Attempts without an outcome, of runs that are over."""
+        ...
+
+    def intervene(self, intervention: Intervention) -> None:
+        """Record what a person has asked for by hand; an `ignore` shows in `history` from then on."""
+        ...
+
+    def ignored(self, *, now: datetime) -> Sequence[Intervention]:
+        """The orders that are to be left alone at `now`."""
         ...
 
 

@@ -142,15 +142,40 @@ class FrappeLms:
         answer = self._http.write("confirm_payment", path, body=payment(enrollment))
         return answers.confirmed(answer, keyless=self._keyless)
 
+    def enrolled(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Enrolled]:
+        """Which of these are enrolled, and nothing else: one request for 500. Needs a key.
+
+        Read only, may be repeated. Raises as `observe`.
+        """
+        found: dict[EffectKey, Enrolled] = {}
+        for chunk in pages.chunks(keys):
+            seen = pages.Page(enrolled=self._enrollments(pages.enrollments_query(chunk)))
+            answered = {key: pages.conclude(key, seen) for key in chunk}
+            found |= {key: there for key, there in answered.items() if isinstance(there, Enrolled)}
+        return found
+
+    def roster(self, *, after: str, at_least: int) -> tuple[Mapping[EffectKey, Sequence[str]], str | None]:
+        """The enrollments of the members behind `after`, and the member to go on behind; None at the end.
+
+        Whole members only, so that whoever is there twice is seen twice on one page. Read only, may be
+        repeated. Raises as `observe`.
+        """
+        size = at_least + pages.SPARE
+        while True:
+            answer = self._list(pages.roster_query(after, size))
+            rows = answers.rows(answer, _operation(pages.ENROLLMENT), texts=("name", "member", "course"))
+            whole, last = pages.whole_members(rows, size)
+            if whole or last is None:
+                return pages.names_by_key(whole), last
+            size *= 2  # more rows of one member than fit: ask for more
+
     def whoami(self) -> str:
         """The LMS user that the key belongs to. Read only, may be repeated. Raises as `observe`."""
         answer = self._http.read("whoami", "GET", "/api/method/frappe.auth.get_logged_user")
         return answers.user(answer, "whoami")
 
     def _look(self, keys: Sequence[EffectKey]) -> pages.Page:
-        answer = self._list(pages.enrollments_query(keys))
-        rows = answers.rows(answer, _operation(pages.ENROLLMENT), texts=("name", "member", "course"))
-        enrolled = pages.enrolled_by_key(rows)
+        enrolled = self._enrollments(pages.enrollments_query(keys))
         page = pages.Page(enrolled=enrolled)
         rest = [key for key in keys if not isinstance(pages.conclude(key, page), Enrolled)]
         if not rest:
@@ -160,6 +185,11 @@ class FrappeLms:
             users=self._flags(pages.users_query(rest), "enabled"),
             courses=self._flags(pages.courses_query(rest), "published"),
         )
+
+    def _enrollments(self, query: Mapping[str, Any]) -> Mapping[EffectKey, Enrolled]:
+        answer = self._list(query)
+        rows = answers.rows(answer, _operation(pages.ENROLLMENT), texts=("name", "member", "course"))
+        return pages.enrolled_by_key(rows)
 
     def _flags(self, query: Mapping[str, Any], flag: str) -> dict[str, bool] | None:
         """Which names are there, with their flag; None where the key may not look."""

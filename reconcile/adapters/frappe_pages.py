@@ -28,6 +28,9 @@ ENROLLMENT, USER, COURSE = "LMS Enrollment", "User", "LMS Course"
 #: Measured to work far beyond (FRAPPE 3.4); this keeps one request short.
 _MEMBERS_PER_REQUEST = 500
 
+#: Rows asked for beyond what is wanted: the last member's are dropped and come again.
+SPARE = 100
+
 Row = Mapping[str, Any]
 
 
@@ -72,6 +75,39 @@ def courses_query(keys: Sequence[EffectKey]) -> dict[str, Any]:
 def sample_query(size: int) -> dict[str, Any]:
     """Anybody's enrollments, `size` at most."""
     return {"doctype": ENROLLMENT, "fields": ["name", "member"], "limit_page_length": size}
+
+
+def roster_query(after: str, size: int) -> dict[str, Any]:
+    """`size` enrollments of the members behind `after`, all of each member's together."""
+    return {
+        "doctype": ENROLLMENT,
+        "fields": ["name", "member", "course"],
+        "filters": [["member", ">", after]] if after else [],
+        "limit_page_length": size,
+        "order_by": "member asc, creation asc",
+    }
+
+
+def whole_members(rows: Sequence[Row], size: int) -> tuple[Sequence[Row], str | None]:
+    """The rows without those of the last member, who may go on on the next page; whom to go on behind.
+
+    Everything and None where fewer rows came than were asked for: that was the end.
+    """
+    if len(rows) < size:
+        return rows, None
+    cut = folded(rows[-1]["member"])
+    whole = [row for row in rows if folded(row["member"]) != cut]
+    # The spelling that the LMS has: it compares as it has sorted.
+    return whole, str(whole[-1]["member"]) if whole else ""
+
+
+def names_by_key(rows: Sequence[Row]) -> dict[EffectKey, list[str]]:
+    """The names of each key's enrollments, oldest first."""
+    found: dict[EffectKey, list[str]] = {}
+    for row in rows:
+        key = EffectKey(folded(row["member"]), folded(row["course"]))
+        found.setdefault(key, []).append(row["name"].strip())
+    return found
 
 
 def enrolled_by_key(rows: Sequence[Row]) -> dict[EffectKey, Enrolled]:

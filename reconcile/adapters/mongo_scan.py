@@ -92,6 +92,8 @@ UNNAMED: Document = _PAID | {
     "frappeSync.enrollmentId": UNNAMED_LMS_ID,
 }
 
+#: Ids in one query: long lists are slow on small servers.
+_IDS = 200
 #: How often one clause may lose its cursor before the run gives up.
 _LOST_CURSORS = 3
 
@@ -133,8 +135,9 @@ class Scan:
 
 def _queries(selection: Selection) -> Iterator[tuple[Document, bool]]:
     if selection.enrollment_ids:
-        names = [document_id(name) for name in selection.enrollment_ids]
-        yield _PAID | {"_id": {"$in": names}}, False
+        names = [document_id(name) for name in dict.fromkeys(selection.enrollment_ids)]
+        for start in range(0, len(names), _IDS):
+            yield _PAID | {"_id": {"$in": names[start : start + _IDS]}}, False
     elif selection.email is not None:
         email = normalise_email(selection.email)
         yield _PAID | {"email": email}, False

@@ -12,6 +12,7 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _AGO = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s?([smhd])(?:\s+ago)?")
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s?([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -35,7 +36,32 @@ class Instant(click.ParamType[datetime]):
             self.fail(f"{text!r} is no time: use 2026-11-24, 2026-11-24T12:00Z or 24h (ago)", param, ctx)
 
 
+class Deadline(click.ParamType[datetime]):
+    """ISO 8601 (naive means UTC), or `7d` from now; it must lie ahead."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """An aware UTC instant after now."""
+        if isinstance(value, datetime):
+            return value
+        text, now = str(value).strip(), datetime.now(UTC)
+        ahead = _SPAN.fullmatch(text)
+        try:
+            if ahead is not None:
+                instant = now + timedelta(seconds=float(ahead[1]) * _SECONDS[ahead[2]])
+            else:
+                instant = datetime.fromisoformat(text)
+                instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is no time: use 2027-01-31, 2027-01-31T12:00Z or 7d (from now)", param, ctx)
+        if instant <= now:
+            self.fail(f"{text!r} lies in the past", param, ctx)
+        return instant
+
+
 INSTANT = Instant()
+DEADLINE = Deadline()
 
 
 def selection_options(function: Function) -> Function:

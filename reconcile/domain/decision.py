@@ -1,6 +1,7 @@
 """decide(): what should be done about one enrollment. Pure, total and deterministic.
 
-The order of the rules is the policy: never for an unpaid order; not while somebody else is at it;
+The order of the rules is the policy: never for an unpaid order; not for one that a person has asked
+to leave alone; not while somebody else is at it;
 what the LMS already has is only confirmed; nothing is written for a key that is held; what waits
 for somebody outside uses up nothing; then attempts, then backoff, then enroll.
 """
@@ -69,6 +70,8 @@ def before_looking(
     """The rules that need no look at the LMS; None where one must look."""
     if not enrollment.paid:
         return Skip(Reason.NOT_PAID)
+    if history.ignored_until is not None and history.ignored_until > now:
+        return Skip(Reason.IGNORED)
     if isinstance(enrollment, MalformedEnrollment):
         return GiveUp(enrollment.reason)
     if history.retry_job_active:

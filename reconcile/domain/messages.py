@@ -26,6 +26,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.TOO_NEW: "The order is so new that the storefront's webhook may still be working on it.",
     Reason.BACKOFF: "Waiting before the next attempt.",
     Reason.NOT_PAID: "The order is not paid.",
+    Reason.IGNORED: "Left alone because a person asked for it; `reconcile ignore --list` says until when.",
 }
 
 _MAX_ERROR = 500

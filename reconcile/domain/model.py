@@ -57,6 +57,7 @@ class Reason(StrEnum):
     TOO_NEW = "too_new"
     BACKOFF = "backoff"
     NOT_PAID = "not_paid"
+    IGNORED = "ignored"
 
     @property
     def lms_at_fault(self) -> bool:
@@ -280,6 +281,7 @@ class History:
     last_reason: Reason | None = None
     open_attempt: int | None = None  #: id of an attempt whose process died before its outcome
     hold_until: datetime | None = None  #: an unanswered write: nobody writes for this key before then
+    ignored_until: datetime | None = None  #: a person has asked to leave it alone until then
     retry_job_active: bool = False  #: the storefront's own worker is at it right now
 
 

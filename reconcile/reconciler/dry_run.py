@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import (
     AnyEnrollment,
     EffectKey,
@@ -191,6 +192,17 @@ class NoAudit:
         """Nothing that this run may settle."""
         return ()
 
+    def given_access(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
+        """Nothing is remembered."""
+        return frozenset()
+
+    def intervene(self, intervention: Intervention) -> None:
+        """Record nothing."""
+
+    def ignored(self, *, now: datetime) -> Sequence[Intervention]:
+        """Nothing is remembered."""
+        return ()
+
 
 class ReadOnlyAudit(NoAudit):
     """Remembers; records nothing."""
@@ -205,3 +217,7 @@ class ReadOnlyAudit(NoAudit):
     def recent_runs(self) -> Sequence[RecentRun]:
         """As the real one."""
         return self._inner.recent_runs()
+
+    def ignored(self, *, now: datetime) -> Sequence[Intervention]:
+        """As the real one."""
+        return self._inner.ignored(now=now)

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconcile.adapters.process import is_alive
-from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment, History, Outcome, Reason, Verdict
+from reconcile.domain.interventions import Intervention, InterventionKind
+from reconcile.domain.model import (
+    NO_HISTORY,
+    AnyEnrollment,
+    EffectKey,
+    Enrollment,
+    History,
+    Outcome,
+    Reason,
+    Verdict,
+)
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.errors import AuditUnavailable
 from reconcile.ports import Intent, OpenAttempt, Origin, RecentRun, Record
@@ -59,6 +69,7 @@ class InMemoryAuditLog:
 
     runs: dict[str, Run] = field(default_factory=dict)
     attempts: dict[int, Attempt] = field(default_factory=dict)
+    interventions: list[Intervention] = field(default_factory=list)
     broken: bool = False
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -95,7 +106,11 @@ class InMemoryAuditLog:
             for row in self.attempts.values():
                 if row.enrollment.id in wanted:
                     rows.setdefault(row.enrollment.id, []).append(row)
-        return {enrollment_id: self._history(found) for enrollment_id, found in rows.items()}
+        found = {enrollment_id: self._history(found) for enrollment_id, found in rows.items()}
+        for name, said in self._last_words().items():
+            if name in wanted:
+                found[name] = replace(found.get(name, NO_HISTORY), ignored_until=said.until)
+        return found
 
     def begin(self, intent: Intent) -> int:
         with self._lock:
@@ -164,6 +179,27 @@ class InMemoryAuditLog:
             for row in self.attempts.values()
             if self._is_left_open(row)
         ]
+
+    def intervene(self, intervention: Intervention) -> None:
+        self._require()
+        self.interventions.append(intervention)
+
+    def ignored(self, *, now: datetime) -> Sequence[Intervention]:
+        self._require()
+        return sorted(
+            (said for said in self._last_words().values() if said.until is not None and said.until > now),
+            key=lambda said: (said.until, said.at),
+        )
+
+    def _last_words(self) -> dict[str, Intervention]:
+        """The newest word on each order, where it is to ignore it."""
+        words = {
+            said.enrollment_id: said
+            for said in self.interventions
+            if said.enrollment_id is not None
+            and said.kind in (InterventionKind.IGNORE, InterventionKind.UNIGNORE)
+        }
+        return {name: said for name, said in words.items() if said.kind is InterventionKind.IGNORE}
 
     def _append(self, row: Attempt) -> int:
         self._require(row.run_id in self.runs, "no such run")

@@ -1,0 +1,81 @@
+"""What the audit remembers of enrollments: one query for many of them.
+
+Works inside the caller's transaction; the caller maps what the database does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+
+from reconcile.adapters import audit_rows as rows
+from reconcile.adapters.tables import attempts, runs
+from reconcile.domain.model import History, Outcome, Reason
+from reconcile.domain.summary import RunStatus
+
+T = TypeVar("T")
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def _when(condition: ColumnElement[bool], value: ColumnElement[T] | int) -> ColumnElement[Any]:
+    return case((condition, value))
+
+
+def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator[tuple[str, History]]:
+    """One query: counts per enrollment, joined to its newest finished row."""
+    row = attempts.c
+    finished = row.finished_at.is_not(None)
+    left_open = and_(row.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
+    blamed_on_lms = and_(
+        row.number > rows.NO_WRITE,
+        row.counted == 0,
+        row.outcome == Outcome.RETRYING.value,
+        row.reason.in_([Reason.LMS_UNAVAILABLE.value, Reason.LMS_TIMEOUT.value]),
+    )
+    facts = (
+        select(
+            row.enrollment_id,
+            func.sum(row.counted).label("counted"),
+            func.count(_when(blamed_on_lms, 1)).label("excused"),
+            func.max(_when(finished, row.attempt_id)).label("newest"),
+            func.max(_when(left_open, row.attempt_id)).label("open_attempt"),
+        )
+        .join(runs, runs.c.run_id == row.run_id)
+        .where(row.enrollment_id.in_(enrollment_ids))
+        .group_by(row.enrollment_id)
+        .subquery()
+    )
+    newest = attempts.alias("newest_row")
+    query = select(facts, newest.c.outcome, newest.c.reason).outerjoin(
+        newest, newest.c.attempt_id == facts.c.newest
+    )
+    for found in connection.execute(query):
+        yield (
+            found.enrollment_id,
+            History(
+                attempts=int(found.counted),
+                excused=int(found.excused),
+                last_outcome=_word(Outcome, found.outcome),
+                last_reason=_word(Reason, found.reason),
+                open_attempt=found.open_attempt,
+            ),
+        )
+
+
+def _word(words: type[Word], value: str | None) -> Word | None:
+    """The enum's member; None for a word that this version does not know."""
+    return words(value) if value is not None and value in words.__members__.values() else None
+
+
+def given_access(connection: Connection, enrollment_ids: Sequence[str]) -> set[str]:
+    """Of these orders, those whose learner we have given access."""
+    ours = (Outcome.ENROLLED.value, Outcome.RECOVERED.value)
+    query = (
+        select(attempts.c.enrollment_id)
+        .where(attempts.c.enrollment_id.in_(enrollment_ids), attempts.c.outcome.in_(ours))
+        .distinct()
+    )
+    return set(connection.execute(query).scalars())

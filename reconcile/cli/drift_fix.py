@@ -1,0 +1,67 @@
+"""Repairing drift: by ordinary runs over the orders in question, with all their safeguards."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from reconcile.bootstrap import App
+from reconcile.cli.asking import asker
+from reconcile.domain.drift import DriftKind, Finding
+from reconcile.domain.interventions import Intervention, InterventionKind
+from reconcile.domain.model import Enrollment, Outcome
+from reconcile.ports import Selection
+
+#: Orders that one repair remembers; with more, `--fix` is simply called again.
+_MOST = 10_000
+
+
+class Repair:
+    """What a look has found that may be repaired."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.stale: list[str] = []
+        self.ghosts: list[Enrollment] = []
+
+    def note(self, finding: Finding) -> None:
+        """Remember a finding that may be repaired: not a ghost that we had given access."""
+        order = finding.enrollment
+        if order is None or len(self.stale) + len(self.ghosts) >= _MOST:
+            return
+        if finding.kind is DriftKind.STALE:
+            self.stale.append(order.id)
+        elif finding.kind is DriftKind.GHOST and not finding.by_us:
+            self.ghosts.append(order)
+
+    def confirm_stale(self) -> str:
+        """Write what the LMS says into the stale orders; enrolls nobody. What came of it, in words."""
+        self._record(f"{len(self.stale)} stale orders")
+        return self._run(self.stale, max_enrolls=0)
+
+    def enroll_ghosts(self) -> str:
+        """Let the ghosts be unsynced again, and give them access. What came of it, in words.
+
+        May be repeated: an order that was let go and not enrolled is an unsynced one like any other,
+        which the next run takes up.
+        """
+        self._record(f"{len(self.ghosts)} ghosts")
+        reopened = [order.id for order in self.ghosts if self._app.orders.reopen(order)]
+        return self._run(reopened, max_enrolls=len(reopened))
+
+    def _run(self, ids: list[str], *, max_enrolls: int) -> str:
+        if not ids:
+            return "Nothing was left to repair."
+        options = self._app.options(
+            selection=Selection(enrollment_ids=tuple(ids)), immediately=True, max_enrolls=max_enrolls
+        )
+        result = self._app.reconcile(options)
+        if result.failure is not None:
+            raise result.failure
+        done = {outcome.value: result.summary.outcomes[outcome] for outcome in Outcome}
+        words = ", ".join(f"{count} {name}" for name, count in done.items() if count)
+        return f"Run {result.summary.run_id}: {words or 'nothing to do'}"
+
+    def _record(self, scope: str) -> None:
+        self._app.ports.audit.intervene(
+            Intervention(kind=InterventionKind.FIX_DRIFT, who=asker(), at=datetime.now(UTC), scope=scope)
+        )
