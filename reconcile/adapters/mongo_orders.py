@@ -7,6 +7,8 @@ synced and is not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -14,12 +16,13 @@ from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from reconcile.adapters.mongo import JOURNALED, chunks
+from reconcile.adapters.mongo import JOURNALED, RETRY_JOBS, chunks
 from reconcile.adapters.mongo_errors import store_errors
-from reconcile.adapters.mongo_ids import document_id, enrollment_id
+from reconcile.adapters.mongo_ids import document_id, enrollment_id, names_in_jobs
 from reconcile.adapters.mongo_scan import PROJECTION
-from reconcile.domain.documents import EmailRule, normalise_email, parse_enrollment
+from reconcile.domain.documents import EmailRule, instant, normalise_email, parse_enrollment
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
+from reconcile.redaction import excerpt
 
 Document = dict[str, Any]
 
@@ -28,12 +31,36 @@ _SYNCED: Document = {"status": "paid", "frappeSync.syncStatus": "success", "frap
 _REOPENED = "Access is gone from the LMS; given again because a person asked for it."
 
 
+@dataclass(frozen=True, kw_only=True)
+class RetryJob:
+    """One entry of the storefront's retry queue, as far as it can be read."""
+
+    status: str
+    attempts: int
+    next_at: datetime | None
+    error: str
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> RetryJob:
+        """Read one document; what is not as it should be reads as empty."""
+        attempts, error = document.get("attempts"), document.get("lastError")
+        return cls(
+            status=str(document.get("status", "")),
+            attempts=attempts if isinstance(attempts, int) else 0,
+            next_at=instant(document.get("nextRetryAt")),
+            error=excerpt(error) if isinstance(error, str) else "",
+        )
+
+
 class MongoOrders:
     """The orders of one storefront, whatever their status. Raises StoreUnavailable."""
 
     def __init__(self, database: Database[Document], *, collection: str, email_rule: EmailRule) -> None:
         self._orders: Collection[Document] = database.get_collection(
             collection, read_preference=ReadPreference.PRIMARY, write_concern=JOURNALED
+        )
+        self._jobs: Collection[Document] = database.get_collection(
+            RETRY_JOBS, read_preference=ReadPreference.PRIMARY
         )
         self._email_rule = email_rule
 
@@ -70,6 +97,18 @@ class MongoOrders:
         )
         found = {item.id: item for query in queries for item in self._find(query)}
         return sorted(found.values(), key=_age)
+
+    def retry_jobs(self, order_id: str) -> list[RetryJob]:
+        """The storefront's own retry jobs for an order, oldest first."""
+        query = {"enrollmentId": {"$in": names_in_jobs(order_id)}}
+        with store_errors("reading retry jobs"):
+            found = list(
+                self._jobs.find(query, {"status": 1, "attempts": 1, "nextRetryAt": 1, "lastError": 1})
+            )
+        jobs = [RetryJob.of(document) for document in found]
+        return sorted(
+            jobs, key=lambda job: (job.next_at is not None, job.next_at.isoformat() if job.next_at else "")
+        )
 
     def reopen(self, order: Enrollment) -> bool:
         """Let a synced order be unsynced again, so that a run gives access anew; whether it took.

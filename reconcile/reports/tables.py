@@ -35,5 +35,11 @@ ATTEMPTS: TableClause = table(
     *(column(name, _NUMBER) for name in ("number", "http_status", "counted")),
     *(column(name, _LONG) for name in ("attempt_id", "amount_e4")),
 )
+INTERVENTIONS: TableClause = table(
+    "interventions",
+    *_words("kind", "who", "enrollment_id", "scope", "because"),
+    *_instants("at", "until"),
+    column("intervention_id", _LONG),
+)
 #: What a test compares with the real schema.
-ALL = (META, PEOPLE, RUNS, ATTEMPTS)
+ALL = (META, PEOPLE, RUNS, ATTEMPTS, INTERVENTIONS)

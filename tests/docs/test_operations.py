@@ -7,6 +7,7 @@ import re
 import pytest
 
 from reconcile.domain.model import SYNC_STATUS, Outcome, Reason
+from reconcile.domain.remedies import REMEDIES
 from reconcile.domain.summary import MAX_ENROLLS, AbortReason, ExitCode, RunStatus
 from tests.docs.documents import OPERATIONS, README, ROOT, first_cells, section
 
@@ -34,6 +35,12 @@ def test_each_outcome_says_what_the_order_says(outcome: Outcome) -> None:
 
 def test_the_reasons_are_the_closed_list() -> None:
     assert first_cells(section(TEXT, "Reasons")) == {reason.value for reason in Reason}
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_remedy_is_the_one_that_explain_gives(reason: Reason) -> None:
+    row = next(line for line in section(TEXT, "Reasons").splitlines() if line.startswith(f"| `{reason}` |"))
+    assert row.strip("| ").split(" | ")[-1] == REMEDIES[reason]
 
 
 @pytest.mark.parametrize("word", [*AbortReason, MAX_ENROLLS, RunStatus.CRASHED, "duplicate_payment"])
