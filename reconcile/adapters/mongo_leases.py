@@ -201,7 +201,9 @@ class MongoLeases:
     def _server_now(self) -> datetime:
         """The server's clock, read once and carried on by our monotonic one."""
         if self._server_ahead is None:
-            reply = self._database.command("hello")
+            # Commands are not read with the collection's options: without them the time is naive, and
+            # a host outside UTC would take it for its own.
+            reply = self._database.command("hello", codec_options=self._database.codec_options)
             local = reply.get("localTime")
             if not isinstance(local, datetime):
                 raise StoreUnavailable("MongoDB does not tell its time", hint="Is this a MongoDB server?")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -147,3 +148,23 @@ def test_many_at_once_take_each_key_once(case: Case) -> None:
         taken = [key for got in pool.map(take, range(8)) for key in got]
 
     assert sorted(taken) == sorted(keys)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
+def test_a_host_outside_utc_takes_leases_that_last_as_long(
+    zone: str, database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """East of UTC a lease would have lapsed before the first write; west of it, been nobody's for hours."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        leases = MongoLeases(database, origin=ORIGIN, ttl=60.0, hold=60.0)
+        (taken,) = leases.take(KEYS[:1], "r1").values()
+
+        assert leases.fence(taken)
+        (document,) = database.reconcile_leases.find()
+        left = document["expires_at"] - datetime.now(UTC)
+        assert timedelta(seconds=50) < left <= timedelta(seconds=61)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
