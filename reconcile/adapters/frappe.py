@@ -16,6 +16,7 @@ from reconcile import log
 from reconcile.adapters import frappe_answers as answers
 from reconcile.adapters import frappe_pages as pages
 from reconcile.adapters.frappe_errors import GIVE_ROLE, error_text
+from reconcile.adapters.frappe_probe import FrappeProbe
 from reconcile.adapters.http import Answer, Http, Observer
 from reconcile.domain.answers import EnrollAnswer
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Observation, Reason, Unknown
@@ -168,6 +169,10 @@ class FrappeLms:
             if whole or last is None:
                 return pages.names_by_key(whole), last
             size *= 2  # more rows of one member than fit: ask for more
+
+    def probe(self) -> FrappeProbe:
+        """The same site, for questions that only people ask."""
+        return FrappeProbe(self._http)
 
     def whoami(self) -> str:
         """The LMS user that the key belongs to. Read only, may be repeated. Raises as `observe`."""

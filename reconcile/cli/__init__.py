@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Show what `run` would do and why; write nothing."),
     "status": ("status", "Show the backlog, who waits longest, and the last runs."),
     "report": ("report", "Export the audit: tables, CSV, JSON."),
+    "diagnose": ("diagnose", "Would a run succeed? If not, what to do first."),
     "explain": ("explain", "The whole story of one order: what happened, what is next, what to do."),
     "retry": ("retry", "Try orders again now, whatever the backoff or the attempts used."),
     "ignore": ("ignore", "Leave an order alone for a while: a refund, a learner who left."),

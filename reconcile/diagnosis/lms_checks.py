@@ -1,0 +1,168 @@
+"""The LMS: there, trusted, and what its key may do."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from reconcile.adapters.frappe_probe import Present
+from reconcile.adapters.tls import certificate_end
+from reconcile.bootstrap import App
+from reconcile.diagnosis.checks import Check, ok, problem, skipped, warning
+from reconcile.domain.summary import ExitCode
+from reconcile.errors import AuthenticationFailed, ReconcileError, TerminalError
+
+_LMS, _KEY = "lms", "key"
+_MODERATOR = "Moderator"
+#: Days before a certificate's end at which somebody should know.
+_SOON = 14
+_SLOW_MS = 2000
+
+
+def lms_checks(app: App) -> Iterator[Check]:
+    """Name, certificate, ping, latency, versions."""
+    parts = urlsplit(app.settings.lms_base_url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.getaddrinfo(host, port)
+    except OSError:
+        yield problem(
+            _LMS,
+            "name",
+            f"{host} is not known",
+            "correct FRAPPE_LMS_BASE_URL, or see to DNS",
+            code=ExitCode.TEMPORARY,
+        )
+        return
+    yield ok(_LMS, "name", f"{host} is known")
+    if parts.scheme == "https":
+        yield _certificate(certificate_end(host, port, timeout=app.settings.timeout))
+    before = time.monotonic()
+    try:
+        app.ports.platform.ping()
+    except AuthenticationFailed:
+        # It answers; that it does not like the key is told below.
+        yield ok(_LMS, "ping", "answers")
+        return
+    except ReconcileError as error:
+        code = ExitCode.USAGE if isinstance(error, TerminalError) else ExitCode.TEMPORARY
+        yield problem(_LMS, "ping", str(error), error.hint or "look at the LMS", code=code)
+        return
+    took = (time.monotonic() - before) * 1000
+    if took > _SLOW_MS:
+        yield warning(_LMS, "ping", f"answers in {took:.0f} ms", "look at the LMS: it is slow")
+    else:
+        yield ok(_LMS, "ping", f"answers in {took:.0f} ms")
+    versions = app.lms.probe().versions()
+    told = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    yield ok(_LMS, "versions", told or "not told")
+
+
+def _certificate(end: datetime | None) -> Check:
+    if end is None:
+        return problem(
+            _LMS,
+            "certificate",
+            "is not trusted, has ended, or cannot be read",
+            "renew the certificate of the LMS, or correct FRAPPE_LMS_BASE_URL",
+            code=ExitCode.TEMPORARY,
+        )
+    days = (end - datetime.now(UTC)).days
+    if days < _SOON:
+        return warning(_LMS, "certificate", f"ends in {days} days", "renew it")
+    return ok(_LMS, "certificate", f"valid until {end:%Y-%m-%d}")
+
+
+def key_checks(app: App) -> Iterator[Check]:
+    """Accepted, whose, which roles, sees others, may create, and the vendor's method."""
+    if not app.ports.platform.verified:
+        yield warning(
+            _KEY,
+            "key",
+            "none is set: runs are unverified",
+            "set FRAPPE_LMS_API_KEY to a Moderator's key",
+        )
+        yield _method(app)
+        return
+    try:
+        whose = app.lms.whoami()
+    except ReconcileError as error:
+        yield _refused("accepted", error)
+        yield skipped(_KEY, "rights", "the key is not accepted")
+        return
+    yield ok(_KEY, "accepted", f"belongs to {_masked(whose)}")
+    yield _roles(app.lms.probe().roles())
+    try:
+        sight = app.ports.platform.prove_sight()
+    except ReconcileError as error:
+        yield _refused("sees others", error)
+    else:
+        yield (
+            ok(_KEY, "sees others", f"{sight.total if sight.total is not None else 'many'} LMS enrollments")
+            if sight.proven
+            else warning(
+                _KEY,
+                "sees others",
+                "cannot be told: there are none yet",
+                "nothing; the first write will tell",
+            )
+        )
+    yield _creates(app)
+    yield _method(app)
+
+
+def _roles(roles: list[str] | None) -> Check:
+    if roles is None:
+        return ok(_KEY, "roles", "not told by this LMS")
+    told = ", ".join(roles)
+    if _MODERATOR in roles:
+        return ok(_KEY, "roles", told)
+    return warning(
+        _KEY, "roles", told, "give its user the role Moderator: others are refused on paid courses"
+    )
+
+
+def _refused(name: str, error: ReconcileError) -> Check:
+    code = ExitCode.USAGE if isinstance(error, TerminalError) else ExitCode.TEMPORARY
+    return problem(_KEY, name, str(error), error.hint or "give its user the role Moderator", code=code)
+
+
+def _creates(app: App) -> Check:
+    if app.settings.enroll_via != "rest":
+        return ok(_KEY, "may create", "not needed: the vendor's method enrolls")
+    try:
+        found = app.lms.probe().may_create()
+    except ReconcileError as error:
+        return _refused("may create", error)
+    if found is Present.NO:
+        return problem(
+            _KEY, "may create", "may not create LMS enrollments", "give its user the role Moderator"
+        )
+    if found is Present.UNKNOWN:
+        return warning(_KEY, "may create", "could not be told", "run once with --max-enrolls 1")
+    return ok(_KEY, "may create", "may create LMS enrollments")
+
+
+def _method(app: App) -> Check:
+    if app.settings.enroll_via == "rest":
+        return ok(_LMS, "confirm_payment", "not needed: RECONCILE_ENROLL_VIA=rest")
+    try:
+        found = app.lms.probe().has_confirm_payment()
+    except ReconcileError as error:
+        return _refused("confirm_payment", error)
+    if found is Present.NO:
+        return problem(
+            _LMS, "confirm_payment", "this LMS lacks the vendor's method", "set RECONCILE_ENROLL_VIA=rest"
+        )
+    if found is Present.UNKNOWN:
+        return warning(_LMS, "confirm_payment", "could not be told", "run once with --max-enrolls 1")
+    return ok(_LMS, "confirm_payment", "there")
+
+
+def _masked(user: str) -> str:
+    from reconcile.redaction import mask_email
+
+    return mask_email(user) if "@" in user else user
