@@ -13,7 +13,6 @@ from reconcile.cli.params import json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
 from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
 from reconcile.reconciler import APPLY, DRY_RUN
 from reconcile.reconciler.abort import abort_reason
@@ -66,9 +65,9 @@ def command(
             )
             with watching(enabled=not quiet and not as_json) as progress:
                 result = app.reconcile(options, progress=progress, stop=stop)
-    except ReconcileError as error:
+    except Exception as error:
         if as_json:
-            click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
+            click.echo(json.dumps(cut_off(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
         raise
     if as_json:
         click.echo(json.dumps(result.summary.as_json()))
@@ -79,8 +78,8 @@ def command(
     return int(result.summary.exit_code)
 
 
-def never_begun(error: ReconcileError, *, mode: str) -> RunSummary:
-    """The summary of a run that could not even begin: `--json` prints one object, whatever happens."""
+def cut_off(error: Exception, *, mode: str) -> RunSummary:
+    """The summary of a run that could not begin, or that a bug ended: `--json` always prints one object."""
     now = datetime.now(UTC)
     summary = RunSummary(run_id="", mode=mode, started_at=now)
     summary.close(RunStatus.ABORTED, at=now, reason=abort_reason(error))
