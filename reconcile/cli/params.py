@@ -37,6 +37,9 @@ class Instant(click.ParamType[datetime]):
 
 INSTANT = Instant()
 
+#: Said where a selection finds nothing: a mistyped id must not look like a learner who has access.
+NO_MATCH = "no order that is paid and not synced matches"
+
 
 def selection_options(function: Function) -> Function:
     """Which orders: --limit --enrollment --email --course --since."""

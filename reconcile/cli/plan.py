@@ -13,7 +13,7 @@ import click
 
 from reconcile.cli.context import application
 from reconcile.cli.errors import word_for
-from reconcile.cli.params import emails_option, json_option, selection_options
+from reconcile.cli.params import NO_MATCH, emails_option, json_option, selection_options
 from reconcile.domain.model import ACTIONS, Decision, action_of
 from reconcile.domain.summary import ExitCode
 from reconcile.ports import Selection
@@ -65,7 +65,11 @@ def command(
                     yield _row(entry, with_emails=with_emails)
 
     with closing(rows()) as found:
-        (_print_json if as_json else _print_table)(found, counts)
+        if as_json:
+            _print_json(found, counts)
+        else:
+            nothing = "every paid order is synced" if selection.is_everything else NO_MATCH
+            _print_table(found, counts, nothing=nothing)
     return int(ExitCode.CHANGES_PENDING if pending else ExitCode.CONVERGED)
 
 
@@ -106,13 +110,13 @@ def _print_json(rows: Iterator[dict[str, Any]], counts: Counter[str]) -> None:
         click.echo(f"], {json.dumps(tail)[1:]}")
 
 
-def _print_table(rows: Iterator[dict[str, Any]], counts: Counter[str]) -> None:
+def _print_table(rows: Iterator[dict[str, Any]], counts: Counter[str], *, nothing: str) -> None:
     for number, row in enumerate(rows):
         if not number:
             click.echo(_line(dict(zip(_COLUMNS, _COLUMNS, strict=True))))
         click.echo(_line(row))
     total = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    click.echo(f"\n{total}" if total else "Nothing to do: every paid order is synced.")
+    click.echo(f"\n{total}" if total else f"Nothing to do: {nothing}.")
     if counts["enroll"] or counts["confirm"]:
         click.echo("Next: reconcile run")
 
