@@ -13,6 +13,7 @@ from reconcile.cli.params import NO_MATCH, json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
 from reconcile.domain.summary import RunStatus, RunSummary
+from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
 from reconcile.reconciler import APPLY, DRY_RUN
 from reconcile.reconciler.abort import abort_reason
@@ -67,9 +68,14 @@ def command(
             )
             with watching(enabled=not quiet and not as_json) as progress:
                 result = app.reconcile(options, progress=progress, stop=stop)
-    except Exception as error:
+    except ReconcileError as error:
         if as_json:
-            click.echo(json.dumps(cut_off(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
+            click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
+        raise
+    except Exception:
+        if as_json:
+            bug = ReconcileError("a bug")
+            click.echo(json.dumps(never_begun(bug, mode=DRY_RUN if dry_run else APPLY).as_json()))
         raise
     if as_json:
         click.echo(json.dumps(result.summary.as_json()))
@@ -82,8 +88,8 @@ def command(
     return int(result.summary.exit_code)
 
 
-def cut_off(error: Exception, *, mode: str) -> RunSummary:
-    """The summary of a run that could not begin, or that a bug ended: `--json` always prints one object."""
+def never_begun(error: ReconcileError, *, mode: str) -> RunSummary:
+    """The summary of a run that could not even begin: `--json` prints one object, whatever happens."""
     now = datetime.now(UTC)
     summary = RunSummary(run_id="", mode=mode, started_at=now)
     summary.close(RunStatus.ABORTED, at=now, reason=abort_reason(error))
