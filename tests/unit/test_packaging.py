@@ -1,4 +1,4 @@
-"""What the wheel holds: every package of the checkout, and every file in them that is no code."""
+"""What the wheel holds: every package, every file in them that is no code; and how long files may be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: Folder in the checkout, and the package that it becomes.
 HOMES = {"reconcile": "reconcile", "jobs": "jobs", "migrations": "reconcile.migrations"}
+LONGEST = 300
 
 
 def config() -> ConfigParser:
@@ -56,3 +57,14 @@ def test_the_patterns_find_something() -> None:
     for name, text in config()["options.package_data"].items():
         for pattern in text.split():
             assert list(packages()[name].glob(pattern)), f"{name}: {pattern}"
+
+
+def test_rooms_are_small() -> None:
+    """A file is about one thing; one that grows beyond this is about two."""
+    lengths = {
+        str(code.relative_to(ROOT)): len(code.read_text("utf-8").splitlines())
+        for home in HOMES
+        for code in (ROOT / home).rglob("*.py")
+    }
+
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
