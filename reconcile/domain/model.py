@@ -184,6 +184,15 @@ class MalformedEnrollment:
 AnyEnrollment = Enrollment | MalformedEnrollment
 
 
+#: What the LMS shows that somebody outside must mend first, and the reason for waiting.
+WAITS: dict[type[Observation], Reason] = {
+    CourseMissing: Reason.COURSE_MISSING,
+    CourseUnpublished: Reason.COURSE_UNPUBLISHED,
+    MemberMissing: Reason.MEMBER_MISSING,
+    MemberDisabled: Reason.MEMBER_DISABLED,
+}
+
+
 # What should be done about one enrollment.
 
 
