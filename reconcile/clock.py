@@ -1,10 +1,27 @@
-"""The real clock; the only place that asks the machine for the time."""
+"""Time: the port, and the real clock, the only place that asks the machine for the time."""
 
 from __future__ import annotations
 
 import threading
 import time
 from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time. `now` is aware UTC; `monotonic` and `sleep` are in seconds."""
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        ...
+
+    def monotonic(self) -> float:
+        """A clock that never goes back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; returns early when the run is asked to stop."""
+        ...
 
 
 class SystemClock:

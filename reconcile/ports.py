@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+from reconcile.clock import Clock
 from reconcile.domain.answers import AlreadyThere, Created, EnrollAnswer, Refused
 from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import (
@@ -24,6 +25,7 @@ from reconcile.domain.model import (
     Verdict,
 )
 from reconcile.domain.summary import RunSummary
+from reconcile.leases import Lease, Leases
 
 __all__ = [
     "AlreadyThere",
@@ -253,66 +255,6 @@ class AuditLog(Protocol):
 
     def ignored(self, *, now: datetime) -> Sequence[Intervention]:
         """The orders that are to be left alone at `now`."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """The right to write for one effect key, until it expires or is taken over."""
-
-    key: EffectKey
-    token: str
-    hold_until: datetime | None = None  #: an earlier write was not answered: look, but do not write before
-
-
-class Leases(Protocol):
-    """Who may write for which learner and course, over all processes and hosts. Raises StoreUnavailable.
-
-    Times are the server's. A key that is not returned is held by somebody else.
-    """
-
-    def take(self, keys: Sequence[EffectKey], run_id: str) -> Mapping[EffectKey, Lease]:
-        """Take what is free or expired."""
-        ...
-
-    def peek(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Lease]:
-        """What `take` would give, taking nothing. Read only."""
-        ...
-
-    def fence(self, lease: Lease) -> bool:
-        """Right before a write: still ours? Marks that a write may be in flight from now on."""
-        ...
-
-    def hold(self, lease: Lease) -> datetime:
-        """After an unanswered write: nobody writes for this key before the returned instant."""
-        ...
-
-    def release(self, leases: Sequence[Lease]) -> None:
-        """Give back; those on hold stay on hold."""
-        ...
-
-    def renew(self) -> None:
-        """Prolong all that this process has taken and not given back."""
-        ...
-
-    def take_over(self, run_ids: Sequence[str]) -> None:
-        """Expire the leases of runs known to be dead; what they had in flight stays on hold."""
-        ...
-
-
-class Clock(Protocol):
-    """Time. `now` is aware UTC; `monotonic` and `sleep` are in seconds."""
-
-    def now(self) -> datetime:
-        """The wall clock."""
-        ...
-
-    def monotonic(self) -> float:
-        """A clock that never goes back."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait; returns early when the run is asked to stop."""
         ...
 
 

@@ -6,7 +6,12 @@ refusal of special domains (the LMS may well hold accounts there).
 
 from __future__ import annotations
 
+import email_validator
 from email_validator import EmailNotValidError, validate_email
+
+# The library's documented switch: its list also refuses .local, .test and other names by which a
+# company's own LMS may well know its people. `.invalid` alone can never be anybody's (RFC 6761).
+email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = ["invalid"]
 
 
 def email_problem(address: str) -> str | None:

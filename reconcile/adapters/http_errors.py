@@ -146,7 +146,10 @@ def _told(error: BaseException) -> str:
     for item in chain:
         if isinstance(item, (below.NameResolutionError, socket.gaierror)):
             return "its host name is unknown"
-        if isinstance(item, (TimeoutError, theirs.Timeout, below.TimeoutError)):
+        # A NewConnectionError is a time-out by its class alone: what the system said stands further on.
+        if isinstance(item, (TimeoutError, theirs.Timeout, below.TimeoutError)) and not isinstance(
+            item, below.NewConnectionError
+        ):
             return "timed out"
     for item in chain:
         if isinstance(item, OSError) and item.errno is not None and item.errno in errno.errorcode:

@@ -46,8 +46,13 @@ def translate(error: Exception, doing: str) -> ReconcileError:
             hint=URI_HINT,
         )
     hint = next(text for kind, text in HINTS if isinstance(error, kind))
-    first_line = mask_emails_in(str(error).split(", Timeout:")[0].split("\n")[0])[:300]
-    return StoreUnavailable(f"MongoDB failed while {doing}: {first_line}", hint=hint)
+    return StoreUnavailable(f"MongoDB failed while {doing}: {_words(error)}", hint=hint)
+
+
+def _words(error: Exception) -> str:
+    """What the driver says, without the time-outs and the topology that it appends."""
+    text = str(error).split(", Timeout:")[0].split(" (configured timeouts:")[0].split("\n")[0]
+    return mask_emails_in(text)[:300]
 
 
 @contextmanager

@@ -35,8 +35,9 @@ def sync_update(item: WriteBack) -> list[dict[str, Any]]:
     fields: dict[str, Any] = {
         "syncStatus": {"$literal": SYNC_STATUS[verdict.outcome].value},
         "lastSyncAttempt": {"$literal": item.at},
-        "retryCount": {"$add": [_RETRIES, {"$literal": verdict.attempts}]},
     }
+    if verdict.attempts or not verdict.outcome.has_access:
+        fields["retryCount"] = {"$add": [_RETRIES, {"$literal": verdict.attempts}]}
     if not verdict.outcome.has_access:
         fields["errorMessage"] = {"$literal": verdict.error}
         return [_unless_synced(fields)]

@@ -8,7 +8,7 @@ import traceback
 
 import click
 
-from reconcile.domain.summary import ExitCode
+from reconcile.domain.summary import ExitCode, RunStatus
 from reconcile.errors import (
     AuditUnavailable,
     ConfigurationError,
@@ -49,6 +49,13 @@ def code_of(error: ReconcileError) -> int:
     if isinstance(error, ProtocolViolation) and not error.ends_run:
         return ExitCode.TEMPORARY
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.ABORTED)
+
+
+def word_for(error: BaseException) -> str:
+    """The word for what cut a command short, as its JSON says it."""
+    from reconcile.reconciler.abort import abort_reason
+
+    return RunStatus.INTERRUPTED if isinstance(error, KeyboardInterrupt) else abort_reason(error)
 
 
 def say(text: str) -> None:

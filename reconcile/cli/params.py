@@ -63,6 +63,9 @@ class Deadline(click.ParamType[datetime]):
 INSTANT = Instant()
 DEADLINE = Deadline()
 
+#: Said where a selection finds nothing: a mistyped id must not look like a learner who has access.
+NO_MATCH = "no order that is paid and not synced matches"
+
 
 def selection_options(function: Function) -> Function:
     """Which orders: --limit --enrollment --email --course --since."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
 import click
 
 from reconcile.cli.context import application
-from reconcile.cli.params import emails_option, json_option, selection_options
+from reconcile.cli.errors import word_for
+from reconcile.cli.params import NO_MATCH, emails_option, json_option, selection_options
 from reconcile.domain.model import ACTIONS, Decision, action_of
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
-from reconcile.reconciler.abort import abort_reason
 from reconcile.reconciler.survey import Surveyed
 from reconcile.reconciler.verdicts import would_write
 from reconcile.redaction import mask_email
@@ -53,21 +53,23 @@ def command(
     selection = Selection(enrollment_ids=enrollments, email=email, course=course, since=since, limit=limit)
     counts: Counter[str] = Counter()
     pending = 0
-    with application(create_audit=False, quiet=True) as app:
-        options = app.options(selection=selection, include_failed=include_failed)
-        entries = (entry for page in app.reconciler(dry_run=True).plan(options) for entry in page.entries)
 
-        def rows() -> Iterator[dict[str, Any]]:
-            nonlocal pending
-            for entry in entries:
-                pending += would_write(entry)
-                counts[action_of(entry.decision)] += 1
-                yield _row(entry, with_emails=with_emails)
+    def rows() -> Generator[dict[str, Any]]:
+        nonlocal pending
+        with application(create_audit=False, quiet=True) as app:
+            options = app.options(selection=selection, include_failed=include_failed)
+            for page in app.reconciler(dry_run=True).plan(options):
+                for entry in page.entries:
+                    pending += would_write(entry)
+                    counts[action_of(entry.decision)] += 1
+                    yield _row(entry, with_emails=with_emails)
 
+    with closing(rows()) as found:
         if as_json:
-            _print_json(rows(), counts)
+            _print_json(found, counts)
         else:
-            _print_table(rows(), counts)
+            nothing = "every paid order is synced" if selection.is_everything else NO_MATCH
+            _print_table(found, counts, nothing=nothing)
     return int(ExitCode.CHANGES_PENDING if pending else ExitCode.CONVERGED)
 
 
@@ -92,30 +94,29 @@ def _reason(decision: Decision) -> str | None:
 def _print_json(rows: Iterator[dict[str, Any]], counts: Counter[str]) -> None:
     """One object, written as it comes: a backlog of any size needs no more memory than a page.
 
-    It is whole also when the look breaks off; then it has an `error`, and the exit code says more.
+    It is whole also when the look breaks off, or cannot begin; then it has an `error`, and the exit
+    code says more.
     """
-    broken: ReconcileError | None = None
+    tail: dict[str, Any] = {}
     click.echo('{"actions": [', nl=False)
     try:
         for number, row in enumerate(rows):
             click.echo((", " if number else "") + json.dumps(row), nl=False)
-    except ReconcileError as error:
-        broken = error
-    tail: dict[str, Any] = {"counts": {name: counts[name] for name in ACTIONS.values()}}
-    if broken is not None:
-        tail["error"] = abort_reason(broken)
-    click.echo(f"], {json.dumps(tail)[1:]}")
-    if broken is not None:
-        raise broken
+    except BaseException as error:
+        tail["error"] = word_for(error)
+        raise
+    finally:
+        tail = {"counts": {name: counts[name] for name in ACTIONS.values()}} | tail
+        click.echo(f"], {json.dumps(tail)[1:]}")
 
 
-def _print_table(rows: Iterator[dict[str, Any]], counts: Counter[str]) -> None:
+def _print_table(rows: Iterator[dict[str, Any]], counts: Counter[str], *, nothing: str) -> None:
     for number, row in enumerate(rows):
         if not number:
             click.echo(_line(dict(zip(_COLUMNS, _COLUMNS, strict=True))))
         click.echo(_line(row))
     total = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    click.echo(f"\n{total}" if total else "Nothing to do: every paid order is synced.")
+    click.echo(f"\n{total}" if total else f"Nothing to do: {nothing}.")
     if counts["enroll"] or counts["confirm"]:
         click.echo("Next: reconcile run")
 

@@ -9,7 +9,7 @@ import click
 
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
-from reconcile.cli.params import json_option, selection_options
+from reconcile.cli.params import NO_MATCH, json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
 from reconcile.domain.summary import RunStatus, RunSummary
@@ -59,8 +59,10 @@ def command(
     and records them.
     """
     selection = Selection(enrollment_ids=enrollments, email=email, course=course, since=since, limit=limit)
+    # A rehearsal must not leave lines that say "enrollment successful" for operators to find.
+    hushed = quiet or dry_run
     try:
-        with draining() as stop, application(create_audit=not dry_run, quiet=quiet, stop=stop) as app:
+        with draining() as stop, application(create_audit=not dry_run, quiet=hushed, stop=stop) as app:
             options = app.options(
                 selection=selection, include_failed=include_failed, max_enrolls=max_enrolls, dry_run=dry_run
             )
@@ -70,10 +72,17 @@ def command(
         if as_json:
             click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
         raise
+    except Exception:
+        if as_json:
+            bug = ReconcileError("a bug")
+            click.echo(json.dumps(never_begun(bug, mode=DRY_RUN if dry_run else APPLY).as_json()))
+        raise
     if as_json:
         click.echo(json.dumps(result.summary.as_json()))
     elif not quiet:
         print_summary(result.summary)
+        if not result.summary.scanned and not selection.is_everything and result.failure is None:
+            say(f"reconcile: {NO_MATCH}")
     if result.failure is not None:
         say(explain(result.failure))
     return int(result.summary.exit_code)

@@ -13,6 +13,7 @@ import click
 
 from reconcile.bootstrap import App
 from reconcile.cli.context import application
+from reconcile.cli.errors import word_for
 from reconcile.cli.params import json_option
 from reconcile.domain.backlog import Backlog
 from reconcile.domain.model import AnyEnrollment, Outcome
@@ -34,12 +35,19 @@ def command(*, as_json: bool) -> int:
     """
     backlog = Backlog()
     waiting: Counter[str] = Counter()
-    with application(create_audit=False, quiet=True) as app:
-        for page in _pages(app):
-            for item in page:
-                backlog.add(item)
-            waiting.update(_waiting(app, page))
-        last = _last_runs(app, 5)
+    try:
+        with application(create_audit=False, quiet=True) as app:
+            for page in _pages(app):
+                for item in page:
+                    backlog.add(item)
+                waiting.update(_waiting(app, page))
+            last = _last_runs(app, 5)
+    except BaseException as error:
+        if as_json:
+            # Not the counts so far: half a backlog reads like a small one.
+            shape = _as_json(Backlog(), Counter(), None)
+            click.echo(json.dumps(dict.fromkeys(shape) | {"error": word_for(error)}))
+        raise
     if as_json:
         click.echo(json.dumps(_as_json(backlog, waiting, last[0] if last else None)))
     else:

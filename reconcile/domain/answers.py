@@ -10,11 +10,8 @@ from dataclasses import dataclass, replace
 
 from reconcile.domain.model import (
     UNNAMED_LMS_ID,
-    CourseMissing,
-    CourseUnpublished,
+    WAITS,
     Enrolled,
-    MemberDisabled,
-    MemberMissing,
     Observation,
     Outcome,
     Reason,
@@ -89,13 +86,7 @@ class Conclusion:
     hold: bool = False  #: it may still be done: nobody writes for this key for a while
 
 
-_WAITS: dict[type[Observation], Reason] = {
-    CourseMissing: Reason.COURSE_MISSING,
-    CourseUnpublished: Reason.COURSE_UNPUBLISHED,
-    MemberMissing: Reason.MEMBER_MISSING,
-    MemberDisabled: Reason.MEMBER_DISABLED,
-}
-_WAITABLE = frozenset(_WAITS.values())
+_WAITABLE = frozenset(WAITS.values())
 
 
 def conclude(
@@ -136,7 +127,7 @@ def _refused(result: Refused | Unserved, seen: Observation | None, *, can_look: 
         # The LMS stopped answering between the write and the look: that is its own fault.
         verdict = Verdict(outcome=Outcome.RETRYING, reason=Reason.LMS_UNAVAILABLE, error=result.error)
         return Conclusion(verdict=verdict, fault=True)
-    waits = _WAITS.get(type(seen)) if seen is not None else None
+    waits = WAITS.get(type(seen)) if seen is not None else None
     if waits is None and result.reason in _WAITABLE:
         waits = result.reason
     if waits is not None:

@@ -11,10 +11,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from reconcile.domain.model import (
+    WAITS,
     AnyEnrollment,
     Confirm,
-    CourseMissing,
-    CourseUnpublished,
     Decision,
     Defer,
     Enroll,
@@ -23,8 +22,6 @@ from reconcile.domain.model import (
     GiveUp,
     History,
     MalformedEnrollment,
-    MemberDisabled,
-    MemberMissing,
     Observation,
     Outcome,
     Reason,
@@ -33,13 +30,6 @@ from reconcile.domain.model import (
     Wait,
 )
 from reconcile.domain.retry import RetryPolicy
-
-_WAITS: dict[type[Observation], Reason] = {
-    CourseMissing: Reason.COURSE_MISSING,
-    CourseUnpublished: Reason.COURSE_UNPUBLISHED,
-    MemberMissing: Reason.MEMBER_MISSING,
-    MemberDisabled: Reason.MEMBER_DISABLED,
-}
 
 
 def attempts_used(enrollment: AnyEnrollment, history: History) -> int:
@@ -96,8 +86,8 @@ def decide(
         return Confirm(observation.lms_id)
     if history.hold_until is not None and history.hold_until > now:
         return Defer(history.hold_until, Reason.LEASE_HELD)
-    if type(observation) in _WAITS:
-        return Wait(_WAITS[type(observation)])
+    if type(observation) in WAITS:
+        return Wait(WAITS[type(observation)])
     if isinstance(observation, Unknown) and history.last_outcome is Outcome.WAITING:
         # Without a key the only look is a write: as often as the longest backoff, not every run.
         due = policy.probe_at(enrollment.id, last_attempt=enrollment.sync.last_attempt, now=now)

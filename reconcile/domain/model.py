@@ -12,6 +12,29 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from reconcile.domain.observation import (
+    CourseMissing,
+    CourseUnpublished,
+    Enrolled,
+    MemberDisabled,
+    MemberMissing,
+    NotEnrolled,
+    Observation,
+    Unknown,
+)
+
+#: Handed on, beside what stands here.
+__all__ = [
+    "CourseMissing",
+    "CourseUnpublished",
+    "Enrolled",
+    "MemberDisabled",
+    "MemberMissing",
+    "NotEnrolled",
+    "Observation",
+    "Unknown",
+]
+
 #: What `.enrollmentId` says when the LMS named no document (no key: nothing can be looked up).
 UNNAMED_LMS_ID = "already-enrolled"
 
@@ -162,52 +185,13 @@ class MalformedEnrollment:
 AnyEnrollment = Enrollment | MalformedEnrollment
 
 
-# What the LMS shows for one effect key.
-
-
-@dataclass(frozen=True)
-class Enrolled:
-    """The LMS has it. `copies` > 1: it has it several times, which only the LMS's operator can mend."""
-
-    lms_id: str
-    copies: int = 1
-
-
-@dataclass(frozen=True)
-class NotEnrolled:
-    """Learner and course are there (as far as the key may look) and nothing joins them."""
-
-
-@dataclass(frozen=True)
-class MemberMissing:
-    """No LMS account with this e-mail."""
-
-
-@dataclass(frozen=True)
-class MemberDisabled:
-    """The account exists and is disabled."""
-
-
-@dataclass(frozen=True)
-class CourseMissing:
-    """No course with this name."""
-
-
-@dataclass(frozen=True)
-class CourseUnpublished:
-    """The course exists and is not published."""
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """Could not be looked up: there is no key. `error` says why."""
-
-    error: str
-
-
-Observation = (
-    Enrolled | NotEnrolled | MemberMissing | MemberDisabled | CourseMissing | CourseUnpublished | Unknown
-)
+#: What the LMS shows that somebody outside must mend first, and the reason for waiting.
+WAITS: dict[type[Observation], Reason] = {
+    CourseMissing: Reason.COURSE_MISSING,
+    CourseUnpublished: Reason.COURSE_UNPUBLISHED,
+    MemberMissing: Reason.MEMBER_MISSING,
+    MemberDisabled: Reason.MEMBER_DISABLED,
+}
 
 
 # What should be done about one enrollment.

@@ -10,15 +10,14 @@ from reconcile.errors import (
     ConfigurationError,
     ProtocolViolation,
     RateLimited,
-    ReconcileError,
     StoreUnavailable,
     TooManyEnrolls,
     TransientError,
 )
 
 
-def abort_reason(cause: ReconcileError) -> str:
-    """The word for why a run ended, for `run --json` and the audit."""
+def abort_reason(cause: BaseException) -> str:
+    """The word for why a run ended, for `run --json` and the audit; an error that is not ours is a bug."""
     match cause:
         case AuthenticationFailed():
             return cause.reason

@@ -91,8 +91,7 @@ class Reconciler:
     def plan(self, options: RunOptions) -> Iterator[Page]:
         """What a run would do, page by page. Meant for read-only ports; raises what they raise."""
         self._ports.platform.ping()
-        if self._ports.platform.verified:
-            self._ports.platform.prove_sight()
+        self._refuse_sudden_emptiness(self._prove_sight(), self._ports.audit.recent_runs())
         summary = RunSummary(run_id="plan", mode="plan", started_at=self._ports.clock.now())
         for items in self._batches(options, summary):
             yield survey(items, ports=self._ports, policy=options.policy, run_id=summary.run_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from reconcile.domain.decision import before_looking, decide
 from reconcile.domain.model import (
@@ -78,21 +79,12 @@ def survey(
     later = {item.id for item in postponed}
     here = [item for item in enrollments if item.id not in later]
     histories = _histories(here, ports=ports)
-    early: dict[str, Decision] = {}
-    for item in here:
-        decision = before_looking(item, histories[item.id], policy, now)
-        if decision is not None:
-            early[item.id] = decision
+    early = _early(here, histories, policy, now)
     to_look = [item for item in here if isinstance(item, Enrollment) and item.id not in early]
     leases = ports.leases.take(list(dict.fromkeys(item.key for item in to_look)), run_id)
     try:
         seen = ports.platform.observe(list(leases))
-        # Only the name was wanted; who is gone from the LMS since is never enrolled again by itself.
-        gone = {
-            item.id
-            for item in to_look
-            if item.sync.is_unnamed and not isinstance(seen.get(item.key), Enrolled)
-        }
+        gone = _gone(to_look, seen)
         here = [item for item in here if item.id not in gone]
         decisions = early | {
             item.id: _decide_one(item, leases, seen, histories, policy, ports)
@@ -131,6 +123,21 @@ def _histories(items: Sequence[AnyEnrollment], *, ports: Ports) -> dict[str, His
             retry_job_active=enrollment_id in active,
         )
     return histories
+
+
+def _early(
+    items: Iterable[AnyEnrollment], histories: Mapping[str, History], policy: RetryPolicy, now: datetime
+) -> dict[str, Decision]:
+    """What needs no look at the LMS."""
+    decisions = {item.id: before_looking(item, histories[item.id], policy, now) for item in items}
+    return {name: decision for name, decision in decisions.items() if decision is not None}
+
+
+def _gone(items: Iterable[Enrollment], seen: Mapping[EffectKey, Observation]) -> frozenset[str]:
+    """Synced without a name, which alone was wanted, and not in the LMS: never enrolled again by itself."""
+    return frozenset(
+        item.id for item in items if item.sync.is_unnamed and not isinstance(seen.get(item.key), Enrolled)
+    )
 
 
 def _decide_one(

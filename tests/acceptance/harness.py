@@ -268,8 +268,13 @@ def until(condition: Callable[[], object], *, patience: float = 30.0) -> None:
 
 def children(pid: int) -> list[int]:
     """The living processes that a process has started (Linux)."""
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout
-    return [int(line) for line in found.split()]
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended since
+            parent = file.read_text().rpartition(")")[2].split()[1]
+            if int(parent) == pid:
+                found.append(int(file.parent.name))
+    return found
 
 
 def is_alive(pid: int) -> bool:

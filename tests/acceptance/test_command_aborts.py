@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import pytest
 
 from reconcile.sandbox.mongo_server import free_port
 from tests.acceptance.harness import World, lines_of
+from tests.privileges import obey_modes
 
 Settings = dict[str, str | None]
 
@@ -93,10 +93,10 @@ TROUBLES: list[tuple[Callable[[World], Settings], int, str, tuple[str, ...]]] = 
     (_wrong_key, 2, "unauthorized", ("FRAPPE_LMS_API_KEY",)),
     (_no_role, 2, "forbidden", ("Moderator",)),
     (_blind, 2, "blind", ("Moderator",)),
-    (_lms_down, 75, "lms_unavailable", ("FRAPPE_LMS_BASE_URL",)),
+    (_lms_down, 75, "lms_unavailable", ("(connection refused)", "FRAPPE_LMS_BASE_URL")),
     (_lms_is_no_lms, 2, "protocol", ("FRAPPE_LMS_BASE_URL",)),
     (_maintenance, 75, "lms_unavailable", ("503",)),
-    (_mongodb_down, 75, "mongodb_unavailable", ("MongoDB", "MONGODB_URI")),
+    (_mongodb_down, 75, "mongodb_unavailable", ("MongoDB", "Connection refused\n", "MONGODB_URI")),
     (_mongodb_uri_is_none, 2, "configuration", ("MONGODB_URI",)),
     (_audit_in_no_folder, 4, "audit_unavailable", ("folder", "RECONCILE_AUDIT_URL")),
     (_audit_is_a_folder, 4, "audit_unavailable", ("audit",)),
@@ -134,17 +134,16 @@ def test_a_run_that_cannot_work_says_why_and_writes_nothing(
 
 
 def test_an_audit_that_may_not_be_written_stops_the_run_before_the_lms(world: World) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("nothing is forbidden to root")
     world.order("sam@example.com")
     world.audit_file.chmod(0o400)
     world.folder.chmod(0o500)
     try:
-        done = world.run("run", "--json", code=4)
+        done = world.run("run", "--json", code=4, preexec_fn=obey_modes)
     finally:
         world.folder.chmod(0o700)
 
     assert done.json["reason"] == "audit_unavailable"
+    assert "right to read and write" in done.said
     assert world.enrolls_asked() == 0
 
 
@@ -161,12 +160,18 @@ def test_with_a_wrong_key_nothing_is_told_as_the_orders_fault(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code"),
-    [(_nothing, 2), (_wrong_key, 2), (_lms_down, 75), (_mongodb_down, 75), (_audit_is_newer, 4)],
+    ("trouble", "code", "word"),
+    [
+        (_nothing, 2, "configuration"),
+        (_wrong_key, 2, "unauthorized"),
+        (_lms_down, 75, "lms_unavailable"),
+        (_mongodb_down, 75, "mongodb_unavailable"),
+        (_audit_is_newer, 4, "audit_unavailable"),
+    ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_plan_and_status_print_one_json_object_or_nothing_when_they_cannot_work(
-    world: World, trouble: Callable[[World], Settings], code: int
+def test_plan_and_status_print_one_json_object_when_they_cannot_work(
+    world: World, trouble: Callable[[World], Settings], code: int, word: str
 ) -> None:
     settings = trouble(world)
 
@@ -177,9 +182,15 @@ def test_plan_and_status_print_one_json_object_or_nothing_when_they_cannot_work(
     asks_the_lms = trouble in (_wrong_key, _lms_down)
     assert (planned.code, shown.code) == (code, 0 if asks_the_lms else code)
     assert "→" in planned.said
-    for done in (planned, shown):
-        if done.stdout:
-            assert isinstance(json.loads(done.stdout), dict)
+    assert (planned.json["actions"], set(planned.json["counts"].values())) == ([], {0})
+    assert planned.json["error"] == word
+    if asks_the_lms:
+        assert "error" not in shown.json
+    else:
+        # No counts: monitoring must not read an outage as an empty backlog.
+        assert {key for key, value in shown.json.items() if value is not None} == {"error"}
+        assert {"backlog", "unsynced", "unsynced_amount", "last_run"} < set(shown.json)
+        assert shown.json["error"] == word
 
 
 def test_a_run_without_json_says_the_same(world: World) -> None:

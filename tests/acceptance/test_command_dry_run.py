@@ -27,6 +27,7 @@ def test_looking_writes_nothing_anywhere(seeded: World) -> None:
     assert (ran.code, planned.code, shown.code, told.code) == (1, 3, 3, 0)
     assert (ran.json["mode"], ran.json["status"]) == ("dry-run", "completed")
     assert ran.json["outcomes"]["enrolled"] == len(seeded.shop.expected[ENROLLABLE])
+    assert ran.logged == [], "a rehearsal must not say that anybody was enrolled"
     assert told.json["last_run"] is None
     check_plan(seeded, planned)
     for row in planned.json["actions"]:
@@ -98,3 +99,15 @@ def test_the_plan_knows_the_selection(world: World) -> None:
 
     assert {row["enrollment_id"] for row in done.json["actions"]} == {first, second}
     assert json.loads(done.stdout)["counts"]["enroll"] == 2
+
+
+def test_a_selection_that_finds_nothing_says_so(world: World) -> None:
+    order = world.order("sam@example.com")
+    world.run("run", code=0)
+
+    planned = world.run("plan", "--enrollment", order, code=0)
+    ran = world.run("run", "--email", "nobody@example.com", code=0)
+
+    assert "Nothing to do: no order that is paid and not synced matches." in planned.stdout
+    assert "no order that is paid and not synced matches" in ran.said
+    assert "every paid order is synced" in world.run("plan", code=0).stdout

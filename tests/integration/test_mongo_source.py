@@ -149,6 +149,23 @@ def test_a_success_is_written_as_the_storefront_wants_it(database: Orders, sync:
     assert "retryJobId" not in written
 
 
+def test_what_took_no_attempt_counts_none(database: Orders) -> None:
+    name = insert(database, {"syncStatus": "failed", "errorMessage": "x"})
+    verdict = Verdict(outcome=Outcome.ALREADY_ENROLLED, lms_id="abc")
+
+    source(database).write_back([WriteBack(enrollment_id=name, verdict=verdict, at=LATELY)])
+
+    document = database.enrollments.find_one({"_id": ObjectId(name)})
+    assert document is not None
+    assert document["frappeSync"] == {
+        "synced": True,
+        "syncStatus": "success",
+        "enrollmentId": "abc",
+        "syncCompletedAt": LATELY,
+        "lastSyncAttempt": LATELY,
+    }
+
+
 @pytest.mark.parametrize(
     ("outcome", "status"),
     [(Outcome.RETRYING, "retrying"), (Outcome.WAITING, "retrying"), (Outcome.FAILED, "failed")],

@@ -19,6 +19,7 @@ from reconcile.errors import (
     ServiceUnavailable,
 )
 from reconcile.ports import Selection
+from reconcile.reconciler import Reconciler, RunOptions
 from tests.fakes.harness import World, policy
 from tests.fakes.world import NOON, fail, order, refuse
 
@@ -437,6 +438,8 @@ def test_a_suddenly_empty_lms_is_not_believed() -> None:
 
     assert (result.summary.reason, result.summary.exit_code) == ("blind", ExitCode.USAGE)
     assert len(world.lms.enroll_calls) == 1
+    with pytest.raises(AuthenticationFailed, match="no enrollment at all"):
+        next(Reconciler(world.ports).plan(RunOptions()))
 
 
 def test_a_rate_limit_on_looking_is_waited_out_once() -> None:
