@@ -17,6 +17,9 @@ class ScheduleSettings(BaseSettings):
     schedule: str = setting(
         "RECONCILE_SCHEDULE", "*/5 * * * *", "When the scheduler runs; 0 and 7 are Sunday.", unit="crontab"
     )
+    schedule_digest: str = setting(
+        "RECONCILE_SCHEDULE_DIGEST", "0 7 * * 1-5", "When the daily digest is sent.", unit="crontab"
+    )
     timezone: Annotated[str, BeforeValidator(rules.time_zone)] = setting(
         "RECONCILE_TIMEZONE", "UTC", "The schedule's time zone.", unit="IANA name"
     )
