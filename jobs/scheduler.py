@@ -41,10 +41,11 @@ _log = log.get_logger(__name__)
 JITTER = 10.0
 #: A clock that was set back further was wrong before: then its new time counts for every job.
 CORRECTION = timedelta(hours=3)
+#: The library's events that mean that a job did not do its work: what they count as, what they are told as.
 _EVENTS = {
-    EVENT_JOB_ERROR: "error",
-    EVENT_JOB_MISSED: "missed",
-    EVENT_JOB_MAX_INSTANCES: "max_instances",
+    EVENT_JOB_ERROR: ("error", "Job failed outside its own care; this is a bug"),
+    EVENT_JOB_MISSED: ("missed", "Job came too late and was left out"),
+    EVENT_JOB_MAX_INSTANCES: ("max_instances", "Job is still running; this turn is left out"),
 }
 
 #: Makes a trigger of an expression and a time zone.
@@ -204,12 +205,10 @@ class Scheduler:
         self.runner.fire(job, self.settings)
 
     def _count(self, event: JobEvent) -> None:
-        what = _EVENTS[event.code]
+        what, told = _EVENTS[event.code]
         self.counts[what] += 1
         error = getattr(event, "exception", None)
-        _log.warning(
-            "Job event", job=event.job_id, event_kind=what, error=repr(error) if error is not None else None
-        )
+        _log.warning(told, job=event.job_id, error=repr(error) if error is not None else None)
 
     def _note_start(self, event: SchedulerEvent) -> None:  # noqa: ARG002  a listener's signature
         self._started.set()
