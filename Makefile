@@ -15,7 +15,7 @@ SHELL := /bin/bash
 WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4
 
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo demo-schedule test test-slow lint bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -23,6 +23,9 @@ help: ## this list
 
 demo: $(VENV)/.installed-demo ## see it work: a tour on embedded servers that ends by itself
 	@$(BIN)/reconcile demo
+
+demo-schedule: $(VENV)/.installed-demo ## a shop's day with the scheduler, in about a minute
+	@$(BIN)/reconcile demo --schedule
 
 test: $(VENV)/.installed-dev ## the whole test suite but the slow tests
 	@$(PYTEST) -m "not slow"

@@ -6,6 +6,8 @@ from reconcile.bootstrap import App
 
 
 def run(app: App) -> int:
-    """Reconcile once; the run's exit code. Never raises ReconcileError."""
+    """Reconcile once; the run's exit code. Raises what ended the run early."""
     result = app.reconcile(app.options())
+    if result.failure is not None:
+        raise result.failure
     return int(result.summary.exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs import check_drift, reconcile_enrollments
+from jobs import check_drift, daily_digest, reconcile_enrollments
 from reconcile.bootstrap import App
 from reconcile.settings import Settings
 
@@ -15,7 +15,11 @@ OFF = "off"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job. `run` returns an exit code of INTERFACE; `schedule` reads its crontab expression."""
+    """One job. `schedule` reads its crontab expression, which may be OFF.
+
+    `run` returns an exit code, or raises the ReconcileError that kept it from its work. It must be
+    harmless to repeat, to skip, and to run on several hosts at once.
+    """
 
     name: str
     about: str
@@ -38,6 +42,13 @@ JOBS: tuple[Job, ...] = (
         setting="RECONCILE_SCHEDULE_DRIFT",
         schedule=lambda settings: settings.schedule_drift,
         run=check_drift.run,
+    ),
+    Job(
+        name="daily_digest",
+        about="Tell people what was done and who needs a person.",
+        setting="RECONCILE_SCHEDULE_DIGEST",
+        schedule=lambda settings: settings.schedule_digest,
+        run=daily_digest.run,
     ),
 )
 

@@ -6,26 +6,32 @@ next time. Several of these processes may run at once; leases keep them apart, j
 
 from __future__ import annotations
 
-import signal
+import logging
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
-from datetime import UTC, datetime
-from types import FrameType
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_MAX_INSTANCES,
     EVENT_JOB_MISSED,
+    EVENT_SCHEDULER_STARTED,
     JobEvent,
+    SchedulerEvent,
 )
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.triggers.base import BaseTrigger
 
-from jobs.crontab import CrontabTrigger, check, next_times
-from jobs.registry import JOBS, OFF, Job
+from jobs.crontab import CrontabTrigger
+from jobs.pacemaker import EVERY, Pacemaker
+from jobs.registry import JOBS, Job
+from jobs.runner import Runner
+from jobs.signals import Signals
+from jobs.timetable import checked, expression_of
 from reconcile import log
-from reconcile.bootstrap import build
 from reconcile.errors import ReconcileError
 from reconcile.settings import Settings
 
@@ -33,129 +39,179 @@ _log = log.get_logger(__name__)
 
 #: Seconds by which replicas are spread.
 JITTER = 10.0
+#: A clock that was set back further was wrong before: then its new time counts for every job.
+CORRECTION = timedelta(hours=3)
+#: The library's events that mean that a job did not do its work: what they count as, what they are told as.
 _EVENTS = {
-    EVENT_JOB_ERROR: "error",
-    EVENT_JOB_MISSED: "missed",
-    EVENT_JOB_MAX_INSTANCES: "max_instances",
+    EVENT_JOB_ERROR: ("error", "Job failed outside its own care; this is a bug"),
+    EVENT_JOB_MISSED: ("missed", "Job came too late and was left out"),
+    EVENT_JOB_MAX_INSTANCES: ("max_instances", "Job is still running; this turn is left out"),
 }
+
+#: Makes a trigger of an expression and a time zone.
+MakeTrigger = Callable[[str, str], BaseTrigger]
+
+
+class _Loop(BlockingScheduler):  # type: ignore[misc]  # APScheduler 3 ships no types
+    """The library's scheduler, which also says when it has last looked for due jobs."""
+
+    looked_at = 0.0  #: monotonic seconds
+    looks = 0
+
+    def _process_jobs(self) -> float | None:
+        wait: float | None = super()._process_jobs()
+        self.looked_at = time.monotonic()
+        self.looks += 1
+        return wait
 
 
 class Scheduler:
     """Runs the jobs until it is asked to stop."""
 
-    def __init__(self, load: Callable[[], Settings], *, jitter: float = JITTER) -> None:
-        """`load` reads the settings; it is called again on SIGHUP. Raises ConfigurationError."""
-        self._load = load
-        self._jitter = jitter
-        self.settings = checked(load())
+    def __init__(
+        self,
+        load: Callable[[], Settings],
+        *,
+        jitter: float = JITTER,
+        jobs: Sequence[Job] = JOBS,
+        trigger: MakeTrigger | None = None,
+        runner: Runner | None = None,
+        beat: float = EVERY,
+    ) -> None:
+        """`load` reads the settings; it is called again on SIGHUP. Raises ConfigurationError.
+
+        `trigger` replaces crontab's times by others, `runner` what a firing does.
+        """
+        self._load, self._jobs, self._beat = load, jobs, beat
+        self._trigger = trigger or (
+            lambda expression, timezone: CrontabTrigger(expression, timezone=timezone, jitter=jitter)
+        )
+        self.settings = checked(load(), jobs)
         #: Set by SIGTERM or SIGINT: running jobs drain.
         self.stop = threading.Event()
-        self.counts: Counter[str] = Counter()
-        self._troubles: dict[str, str] = {}
-        self._scheduler = BlockingScheduler(
-            timezone=UTC,
-            executors={
-                # The main job has its own thread: a slow one of the others must not hold it up.
-                "reconcile_enrollments": ThreadPoolExecutor(1),
-                "default": ThreadPoolExecutor(1),
-            },
-            # Missed while the process slept or was busy: one run makes up for all of them, however late.
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )
-        self._scheduler.add_listener(self._count, sum(_EVENTS))
+        self.runner = runner or Runner(stop=self.stop)
+        self._planned: dict[str, tuple[str, str]] = {}
+        self._planning = threading.Lock()
+        self._started = threading.Event()
+        self._loop = self._new_loop()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How firings ended: done, failed, error, missed, max_instances."""
+        return self.runner.counts
+
+    @property
+    def looked_at(self) -> float:
+        """When the scheduler last looked for due jobs, in monotonic seconds; every EVERY seconds it does."""
+        return float(self._loop.looked_at)
+
+    @property
+    def looks(self) -> int:
+        """How often it has looked for due jobs."""
+        return int(self._loop.looks)
+
+    def next_times(self) -> dict[str, datetime]:
+        """When each job that is not switched off comes next; jitter included."""
+        return {job.id: job.next_run_time for job in self._loop.get_jobs()}
 
     def run(self) -> None:
-        """Run the jobs until a signal; returns when the running ones have drained."""
+        """Run the jobs until a signal; returns when the running ones have drained. In the main thread."""
+        with Signals(on_stop=self.drain, on_reload=self.reload):
+            self.serve()
+
+    def serve(self) -> None:
+        """Run the jobs until `drain`; returns when the running ones have drained."""
         self._plan()
-        before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
-        try:
-            _log.info("Scheduler started", jobs={job.name: job.schedule(self.settings) for job in JOBS})
-            self._scheduler.start()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        _log.info("Scheduler started", jobs=self._told(), timezone=self.settings.timezone)
+        with Pacemaker(beat=self.look, set_back=self.clock_set_back, every=self._beat):
+            self._loop.start()
         _log.info("Scheduler stopped", **{name: count for name, count in self.counts.items() if count})
 
-    def run_once(self, job: Job) -> int:
-        """Run one job now, in this thread; its exit code. Raises what opening the application raises."""
-        with build(self.settings, stop=self.stop) as app:
-            return job.run(app)
-
-    def _plan(self) -> None:
-        self._scheduler.remove_all_jobs()
-        for job in JOBS:
-            expression = job.schedule(self.settings)
-            if expression.strip().lower() == OFF:
-                continue
-            trigger = CrontabTrigger(expression, timezone=self.settings.timezone, jitter=self._jitter)
-            executor = job.name if job.name == "reconcile_enrollments" else "default"
-            self._scheduler.add_job(self._execute, trigger, args=[job], id=job.name, executor=executor)
-
-    def _execute(self, job: Job) -> None:
-        """One firing. Expected errors are told once each until they are gone; bugs reach `_count`."""
-        if self.stop.is_set():
-            return
-        try:
-            code = self.run_once(job)
-        except ReconcileError as error:
-            self.counts["failed"] += 1
-            if self._troubles.get(job.name) != str(error):
-                _log.error("Job could not run", job=job.name, error=str(error), hint=error.hint)
-            self._troubles[job.name] = str(error)
-            return
-        self.counts["done"] += 1
-        if self._troubles.pop(job.name, None) is not None:
-            _log.info("Job runs again", job=job.name)
-        _log.debug("Job done", job=job.name, exit_code=code)
-
-    def _count(self, event: JobEvent) -> None:
-        what = _EVENTS[event.code]
-        self.counts[what] += 1
-        error = getattr(event, "exception", None)
-        _log.warning(
-            "Job event", job=event.job_id, event_kind=what, error=repr(error) if error is not None else None
-        )
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's signature
-        if number == signal.SIGHUP:
-            self._reload()
-            return
-        if self.stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+    def drain(self) -> None:
+        """Begin no job any more and wait for the running ones, which are asked to finish."""
         self.stop.set()
-        # Not waiting here: a handler runs in the main thread, between two of its instructions.
-        threading.Thread(target=self._scheduler.shutdown, name="shutdown", daemon=True).start()
+        self._started.wait()
+        self._loop.shutdown()
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Read the settings again; where they cannot be used, the old ones stay."""
         try:
-            settings = checked(self._load())
+            settings = checked(self._load(), self._jobs)
         except ReconcileError as error:
             _log.error("Settings were not reloaded; the old ones stay", error=str(error), hint=error.hint)
             return
         self.settings = settings
         self._plan()
-        _log.info("Settings reloaded", jobs={job.name: job.schedule(settings) for job in JOBS})
+        _log.info("Settings reloaded", jobs=self._told(), timezone=settings.timezone)
 
+    def look(self) -> None:
+        """Look for due jobs now."""
+        self._loop.wakeup()
 
-def checked(settings: Settings) -> Settings:
-    """The settings, with every job's schedule proven to be one. Raises ConfigurationError."""
-    for job in JOBS:
-        expression = job.schedule(settings)
-        if expression.strip().lower() != OFF:
-            check(expression, timezone=settings.timezone, setting=job.setting)
-    return settings
+    def clock_set_back(self, by: timedelta) -> None:
+        """The wall clock shows again times that it has shown already: neither wait for it nor run twice.
 
+        Jobs that run every so often go on by the new time. Those at a fixed time of the day stay where
+        they are, which neither repeats nor drops one; unless the clock was plainly wrong before.
+        """
+        _log.warning("The clock was set back", seconds=round(by.total_seconds()))
+        now = datetime.now(UTC)
+        with self._planning:
+            for job in self._loop.get_jobs():
+                if by <= CORRECTION and not getattr(job.trigger, "follows_the_wall", True):
+                    continue
+                sooner = job.trigger.get_next_fire_time(None, now)
+                if sooner < job.next_run_time:
+                    self._loop.modify_job(job.id, next_run_time=sooner)
 
-def upcoming(settings: Settings, *, now: datetime) -> list[tuple[Job, str, datetime | None]]:
-    """Each job with its expression and its next time; None where it is off."""
-    found: list[tuple[Job, str, datetime | None]] = []
-    for job in JOBS:
-        expression = job.schedule(settings)
-        is_off = expression.strip().lower() == OFF
-        times = [] if is_off else next_times(expression, after=now, timezone=settings.timezone, count=1)
-        found.append((job, expression, times[0] if times else None))
-    return found
+    def _new_loop(self) -> _Loop:
+        # Its warnings are our events, told below; what is worse is its own to tell.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        loop = _Loop(
+            timezone=UTC,
+            # A thread for each job: a slow one must not hold the others up.
+            executors={job.name: ThreadPoolExecutor(1) for job in self._jobs},
+            # Missed while the process slept or was busy: one run makes up for all of them, however late.
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        loop.add_listener(self._count, sum(_EVENTS))
+        loop.add_listener(self._note_start, EVENT_SCHEDULER_STARTED)
+        return loop
+
+    def _plan(self) -> None:
+        """Put the settings' schedules into effect; one that has not changed keeps its next time."""
+        with self._planning:
+            for job in self._jobs:
+                expression = expression_of(job, self.settings)
+                wanted = (expression, self.settings.timezone) if expression is not None else None
+                planned = self._planned.get(job.name)
+                if wanted == planned:
+                    continue
+                if wanted is None:
+                    self._loop.remove_job(job.name)
+                    del self._planned[job.name]
+                    continue
+                self._loop.add_job(
+                    self._fire,
+                    self._trigger(*wanted),
+                    args=[job],
+                    id=job.name,
+                    executor=job.name,
+                    replace_existing=True,
+                )
+                self._planned[job.name] = wanted
+
+    def _fire(self, job: Job) -> None:
+        self.runner.fire(job, self.settings)
+
+    def _count(self, event: JobEvent) -> None:
+        what, told = _EVENTS[event.code]
+        self.counts[what] += 1
+        error = getattr(event, "exception", None)
+        _log.warning(told, job=event.job_id, error=repr(error) if error is not None else None)
+
+    def _note_start(self, event: SchedulerEvent) -> None:  # noqa: ARG002  a listener's signature
+        self._started.set()
+
+    def _told(self) -> dict[str, str]:
+        return {job.name: job.schedule(self.settings) for job in self._jobs}

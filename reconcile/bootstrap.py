@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from reconcile import log
 from reconcile.domain.retry import RetryPolicy
 from reconcile.followup import Finished, FollowUp, follow_up
 from reconcile.ports import (
@@ -28,6 +29,7 @@ from reconcile.settings import Settings
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+    from sqlalchemy import Connection
 
     from reconcile.adapters.audit import SqlAuditLog
     from reconcile.adapters.frappe import FrappeLms
@@ -37,6 +39,21 @@ if TYPE_CHECKING:
     from reconcile.reconciler.dry_run import NoAudit
 
 T = TypeVar("T")
+
+_log = log.get_logger(__name__)
+
+
+class Notify(Protocol):
+    """Tells people something."""
+
+    def __call__(self, *, title: str, body: str) -> None:
+        """Tell it. Never raises; may be repeated, and is told again then."""
+        ...
+
+
+def tell_the_log(*, title: str, body: str) -> None:
+    """What telling people is where nobody else is there to be told: one event in the log."""
+    _log.info("Notification", title=title, body=body)
 
 
 class App:
@@ -52,6 +69,7 @@ class App:
         follow_ups: Sequence[FollowUp] = (),
         orders: MongoOrders | None = None,
         lms: FrappeLms | None = None,
+        notify: Notify = tell_the_log,
     ) -> None:
         self.settings = settings
         self.ports = ports
@@ -59,6 +77,10 @@ class App:
         self.follow_ups = list(follow_ups)
         self._orders = orders
         self._lms = lms
+        #: Tells people something: `notify(title=…, body=…)`.
+        self.notify = notify
+        #: Why runs cannot work at present, where that has been told: they do not say it again.
+        self.known_trouble: str | None = None
         self._resources = resources
 
     def __enter__(self) -> Self:
@@ -68,6 +90,18 @@ class App:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._resources.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection | None]:
+        """The audit database for reports; None where nothing is recorded yet. Raises AuditUnavailable."""
+        from reconcile.adapters.audit import SqlAuditLog
+
+        audit = self.ports.audit
+        if isinstance(audit, SqlAuditLog):
+            with audit.reading() as connection:
+                yield connection
+        else:
+            yield None
 
     def reconciler(self, *, dry_run: bool = False, progress: Progress | None = None) -> Reconciler:
         """The use case over this application's ports; with `dry_run` nothing is written anywhere."""
@@ -138,6 +172,7 @@ class App:
             retry_delay=settings.retry_delay,
             lease_ttl=settings.lease_ttl,
             max_enrolls=max_enrolls,
+            known_trouble=self.known_trouble,
         )
 
 
@@ -151,6 +186,7 @@ def build(
     audit: AuditLog | None = None,
     leases: Leases | None = None,
     clock: Clock | None = None,
+    notify: Notify | None = None,
 ) -> App:
     """Put the application together; only the audit database is opened.
 
@@ -161,6 +197,7 @@ def build(
     from reconcile.clock import SystemClock
 
     stop = stop or threading.Event()
+    clock = clock or SystemClock(stop)
     origin = current_origin()
     with ExitStack() as opened:
         audit = audit or _audit(settings, opened, create=create_audit)
@@ -171,16 +208,24 @@ def build(
             source = source or _source(settings, database)
             leases = leases or _leases(settings, database, origin)
         if platform is None:
-            platform = lms = _platform(settings, opened, stop)
+            platform = lms = _platform(settings, opened, clock)
         ports = Ports(
             source=source,
             platform=platform,
             audit=audit,
             leases=leases,
-            clock=clock or SystemClock(stop),
+            clock=clock,
             origin=origin,
         )
-        return App(settings, ports, stop=stop, resources=opened.pop_all(), orders=orders, lms=lms)
+        return App(
+            settings,
+            ports,
+            stop=stop,
+            resources=opened.pop_all(),
+            orders=orders,
+            lms=lms,
+            notify=notify or tell_the_log,
+        )
 
 
 def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:
@@ -223,9 +268,8 @@ def _leases(settings: Settings, database: Database[dict[str, Any]], origin: Orig
     return MongoLeases(database, origin=origin, ttl=settings.lease_ttl, hold=settings.ambiguous_hold)
 
 
-def _platform(settings: Settings, opened: ExitStack, stop: threading.Event) -> FrappeLms:
+def _platform(settings: Settings, opened: ExitStack, clock: Clock) -> FrappeLms:
     from reconcile.adapters.frappe import FrappeLms
-    from reconcile.clock import SystemClock
 
     key = settings.authorization
     platform = FrappeLms(
@@ -233,7 +277,7 @@ def _platform(settings: Settings, opened: ExitStack, stop: threading.Event) -> F
         authorization=key.get_secret_value() if key is not None else None,
         via=settings.enroll_via,
         timeout=settings.timeout,
-        sleep=SystemClock(stop).sleep,
+        sleep=clock.sleep,
     )
     opened.callback(platform.close)
     return platform

@@ -50,12 +50,24 @@ TOUR: tuple[tuple[str, tuple[str, ...], frozenset[int]], ...] = (
 )
 
 
-@click.command("demo")
-def command() -> int:
+_EPILOG = """\b
+Examples:
+  reconcile demo                the tour, a few seconds long
+  reconcile demo --schedule     a shop's day with the scheduler, in about a minute
+"""
+
+
+@click.command("demo", epilog=_EPILOG)
+@click.option("--schedule", is_flag=True, help="A day of the scheduler instead: with an LMS outage.")
+def command(*, schedule: bool) -> int:
     """A tour of the main job on embedded servers: seed a shop, reconcile it, read the report.
 
     Ends by itself, leaves nothing behind, touches nothing of yours. Needs the extra `demo`.
     """
+    if schedule:
+        from reconcile.cli.demo_schedule import run_day
+
+        return run_day()
     from reconcile.sandbox.mongo_server import SandboxUnavailable
     from reconcile.sandbox.servers import running
 

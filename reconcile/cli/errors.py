@@ -16,6 +16,7 @@ from reconcile.errors import (
     ReconcileError,
     StoreUnavailable,
     TerminalError,
+    TooManyEnrolls,
     TransientError,
 )
 from reconcile.redaction import redact
@@ -26,6 +27,7 @@ _CODES: tuple[tuple[type[ReconcileError], ExitCode], ...] = (
     (TransientError, ExitCode.TEMPORARY),
     (StoreUnavailable, ExitCode.TEMPORARY),
     (AuditUnavailable, ExitCode.ABORTED),
+    (TooManyEnrolls, ExitCode.ATTENTION),
 )
 
 #: Set to 1 to see the traceback of a bug (never of an expected error).

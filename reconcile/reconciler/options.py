@@ -27,6 +27,7 @@ class RunOptions:
     retry_delay: float = 2.0  #: before the immediate second try
     lease_ttl: float = 120.0  #: the heartbeat comes three times as often
     max_enrolls: int | None = None
+    known_trouble: str | None = None  #: a reason to abort that has been told already: not as a warning again
 
 
 @dataclass(frozen=True, kw_only=True)

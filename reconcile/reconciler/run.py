@@ -74,7 +74,7 @@ class Reconciler:
         try:
             self._ports.audit.open_run(summary, self._ports.origin)
         except ReconcileError as error:
-            return self._close(summary, error)
+            return self._close(summary, error, known=options.known_trouble)
         try:
             with Heartbeat(self._ports, summary.run_id, halt, every=min(options.lease_ttl / 3, 10.0)):
                 self._reconcile(options, summary, halt)
@@ -84,7 +84,7 @@ class Reconciler:
             summary.close(RunStatus.ABORTED, at=self._ports.clock.now(), reason=AbortReason.BUG)
             self._record_end(summary)
             raise
-        result = self._close(summary, halt.cause, interrupted=halt.stop.is_set())
+        result = self._close(summary, halt.cause, interrupted=halt.stop.is_set(), known=options.known_trouble)
         self._record_end(summary)
         return result
 
@@ -227,7 +227,12 @@ class Reconciler:
     # --- the end ---------------------------------------------------------------------------
 
     def _close(
-        self, summary: RunSummary, cause: ReconcileError | None, *, interrupted: bool = False
+        self,
+        summary: RunSummary,
+        cause: ReconcileError | None,
+        *,
+        interrupted: bool = False,
+        known: str | None = None,
     ) -> RunResult:
         now = self._ports.clock.now()
         summary.lms_requests = self._ports.platform.requests
@@ -239,12 +244,13 @@ class Reconciler:
             summary.close(RunStatus.COMPLETED, at=now, reason=MAX_ENROLLS)
         else:
             summary.close(RunStatus.COMPLETED, at=now)
-        tell = _log.info if cause is None else _log.warning
+        tell = _log.info if cause is None else _log.debug if summary.reason == known else _log.warning
         tell(
             f"Run {summary.status.value}",
             reason=summary.reason,
             error=str(cause) if cause is not None else None,
             outcomes={outcome.value: count for outcome, count in summary.outcomes.items() if count},
+            reasons={reason.value: count for reason, count in summary.reasons.items() if count},
             scanned=summary.scanned,
             run_id=summary.run_id,
         )

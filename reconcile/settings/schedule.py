@@ -20,6 +20,9 @@ class ScheduleSettings(BaseSettings):
     schedule_drift: str = setting(
         "RECONCILE_SCHEDULE_DRIFT", "30 3 * * *", "When the scheduler looks for drift.", unit="crontab"
     )
+    schedule_digest: str = setting(
+        "RECONCILE_SCHEDULE_DIGEST", "0 7 * * 1-5", "When the daily digest is sent.", unit="crontab"
+    )
     timezone: Annotated[str, BeforeValidator(rules.time_zone)] = setting(
         "RECONCILE_TIMEZONE", "UTC", "The schedule's time zone.", unit="IANA name"
     )

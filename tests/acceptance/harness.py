@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,12 +149,18 @@ class World:
             assert done.code == code, f"{done.code} is not {code}: {done}"
         return done
 
-    def start(self, *arguments: str, env: Mapping[str, str | None] | None = None, **options: Any) -> Started:
-        """Start the command."""
+    def start(
+        self,
+        *arguments: str,
+        env: Mapping[str, str | None] | None = None,
+        command: Sequence[str] = (),
+        **options: Any,
+    ) -> Started:
+        """Start the command, or another one in its place."""
         settings = {**self.environment, **(env or {})}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder} | options
         process = subprocess.Popen(
-            [*program(), *arguments],
+            [*(command or program()), *arguments],
             stdin=subprocess.DEVNULL,
             env={name: value for name, value in settings.items() if value is not None},
             text=True,

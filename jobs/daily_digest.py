@@ -1,0 +1,49 @@
+"""A short text for people: what was done since the last working day, and who needs a person."""
+
+from __future__ import annotations
+
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from reconcile.bootstrap import App
+from reconcile.domain.model import Outcome
+from reconcile.domain.summary import ExitCode
+from reconcile.errors import ReconcileError
+from reconcile.ports import Selection
+from reconcile.reports.digest import Digest, last_working_day
+from reconcile.reports.period import past
+
+
+def run(app: App) -> int:
+    """Tell the digest by `app.notify`; 0. Asks MongoDB and the audit, not the LMS; writes nothing.
+
+    Where MongoDB cannot be read the digest says so, and what it raised is raised after that.
+    Raises StoreUnavailable, ConfigurationError and AuditUnavailable.
+    """
+    until = app.ports.clock.now().astimezone(ZoneInfo(app.settings.timezone))
+    digest = Digest(since=last_working_day(until), until=until)
+    with app.reading() as connection:
+        if connection is not None:
+            digest.past = past(connection, since=digest.since, until=digest.until)
+    failure: ReconcileError | None = None
+    try:
+        _count_backlog(app, digest)
+    except ReconcileError as error:
+        failure, digest.unknown = error, str(error)
+    app.notify(title=digest.title, body=digest.body)
+    if failure is not None:
+        raise failure
+    return ExitCode.CONVERGED
+
+
+def _count_backlog(app: App, digest: Digest) -> None:
+    """Page by page, so that memory stays the same whatever the backlog."""
+    stream = app.ports.source.scan(Selection())
+    while page := list(islice(stream, app.settings.page_size)):
+        for item in page:
+            digest.backlog.add(item)
+        for history in app.ports.audit.history([item.id for item in page]).values():
+            if history.last_outcome is Outcome.FAILED:
+                digest.failed[history.last_reason] += 1
+            elif history.last_outcome is Outcome.WAITING:
+                digest.waiting[history.last_reason] += 1
