@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import reconcile.adapters.tables_outbox  # noqa: F401  its tables belong to the metadata
 from reconcile.adapters.tables import metadata
 
 connection = context.config.attributes.get("connection")

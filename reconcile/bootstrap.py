@@ -29,6 +29,8 @@ from reconcile.settings import Settings
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from reconcile.mail_setup import Mail
+
 
 class App:
     """One process's application: its ports, and what must be closed at the end."""
@@ -41,11 +43,14 @@ class App:
         stop: threading.Event,
         resources: ExitStack,
         follow_ups: Sequence[FollowUp] = (),
+        mail: Mail | None = None,
     ) -> None:
         self.settings = settings
         self.ports = ports
         self.stop = stop
         self.follow_ups = list(follow_ups)
+        #: None where learners are not mailed.
+        self.mail = mail
         self._resources = resources
 
     def __enter__(self) -> Self:
@@ -60,7 +65,10 @@ class App:
         """The use case over this application's ports; with `dry_run` nothing is written anywhere."""
         from reconcile.reconciler.dry_run import without_writes
 
-        return Reconciler(without_writes(self.ports) if dry_run else self.ports, progress=progress)
+        ports = without_writes(self.ports) if dry_run else self.ports
+        if dry_run and self.mail is not None:
+            ports = self.mail.preview.watching(ports)
+        return Reconciler(ports, progress=progress)
 
     def reconcile(
         self, options: RunOptions, *, progress: Progress | None = None, stop: threading.Event | None = None
@@ -138,7 +146,23 @@ def build(
             clock=clock or SystemClock(stop),
             origin=origin,
         )
-        return App(settings, ports, stop=stop, resources=opened.pop_all())
+        mail = _mail(settings, ports, stop)
+        return App(
+            settings,
+            ports,
+            stop=stop,
+            resources=opened.pop_all(),
+            follow_ups=[mail.step] if mail is not None and mail.step is not None else [],
+            mail=mail,
+        )
+
+
+def _mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail | None:
+    if not settings.mails:
+        return None
+    from reconcile.mail_setup import set_up_mail
+
+    return set_up_mail(settings, ports, stop)
 
 
 def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Show what `run` would do and why; write nothing."),
     "status": ("status", "Show the backlog, who waits longest, and the last runs."),
     "report": ("report", "Export the audit: tables, CSV, JSON."),
+    "mail": ("mail", "Show the mail to learners that was not sent, or send it again."),
     "db": ("db", "Look after the audit database."),
     "init": ("init", "Prepare the audit database and MongoDB's indexes."),
     "schedule": ("schedule", "The background process: jobs at their times."),

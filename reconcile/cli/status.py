@@ -15,6 +15,7 @@ from reconcile.bootstrap import App
 from reconcile.cli.context import application
 from reconcile.cli.params import json_option
 from reconcile.domain.backlog import Backlog
+from reconcile.domain.mail import MailStatus
 from reconcile.domain.model import AnyEnrollment, Outcome
 from reconcile.ports import Selection
 
@@ -40,10 +41,15 @@ def command(*, as_json: bool) -> int:
                 backlog.add(item)
             waiting.update(_waiting(app, page))
         last = _last_runs(app, 5)
+        mail = _mail(app)
     if as_json:
-        click.echo(json.dumps(_as_json(backlog, waiting, last[0] if last else None)))
+        shown = _as_json(backlog, waiting, last[0] if last else None)
+        click.echo(json.dumps(shown if mail is None else shown | {"mail": mail}))
     else:
         _print(backlog, waiting, last)
+        if mail is not None:
+            told = ", ".join(f"{count} {status}" for status, count in mail.items() if count)
+            click.echo(f"mail: {told or 'none yet'}")
     return 0
 
 
@@ -69,6 +75,14 @@ def _last_runs(app: App, count: int) -> list[dict[str, Any]]:
         return []  # there is no audit database yet
     with audit.reading() as connection:
         return recent_runs(connection, count)
+
+
+def _mail(app: App) -> dict[str, int] | None:
+    """How many mails are in each state; None where learners are not mailed."""
+    if app.mail is None:
+        return None
+    counts = app.mail.outbox.counts() if app.mail.outbox is not None else {}
+    return {status.value: counts.get(status, 0) for status in MailStatus}
 
 
 def _as_json(backlog: Backlog, waiting: Counter[str], last: dict[str, Any] | None) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def test_documentation_lists_every_setting_once() -> None:
         "FRAPPE_LMS_API_KEY",
         "FRAPPE_LMS_API_SECRET",
         "RECONCILE_AUDIT_URL",
+        "RECONCILE_SMTP_URL",
     }
     assert defaults["RECONCILE_BACKOFF_MAX"] == "32m"
     assert defaults["RECONCILE_RATE"] == "0"
