@@ -76,7 +76,8 @@ def sender(value: str) -> Address:
     how = "must be an address such as courses@shop.example.com or Shop <courses@shop.example.com>"
     name, address = parseaddr(value)
     local, _, domain = address.rpartition("@")
-    if not local or "." not in domain or not rules.is_host(domain) or not value.isprintable():
+    whole = value.strip() == address or value.strip().endswith(f"<{address}>")
+    if not whole or not local or "." not in domain or not rules.is_host(domain) or not value.isprintable():
         raise ValueError(how)
     if not local.isascii():
         raise ValueError("must have only ASCII letters before the @: not every server takes others")
