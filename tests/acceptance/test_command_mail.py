@@ -109,7 +109,6 @@ def test_who_paid_twice_is_mailed_once(shop: World, post: MailServer) -> None:
 
 
 def test_who_paid_twice_and_was_recovered_is_mailed_once(shop: World, post: MailServer) -> None:
-    """Both orders are found to have led to the same LMS enrollment."""
     shop.order("sam@example.com")
     shop.order("sam@example.com")
     shop.lms.faults.add(Fault(kind="late_write", operation="enroll", delay=3.0))
@@ -124,7 +123,9 @@ def test_who_paid_twice_and_was_recovered_is_mailed_once(shop: World, post: Mail
     until(lambda: shop.enrolled("sam@example.com"))
     done = shop.run("run", "--json", "--quiet", env=settings, code=0)
 
-    assert done.json["outcomes"]["recovered"] == 2
+    outcomes = done.json["outcomes"]
+    assert outcomes["recovered"] >= 1
+    assert outcomes["recovered"] + outcomes["already_enrolled"] == 2
     assert len(shop.enrolled("sam@example.com")) == 1
     assert post.addresses() == ["sam@example.com"]
 
@@ -184,35 +185,20 @@ def test_a_killed_run_is_never_followed_by_a_second_mail(
     assert len(post.received) == before
     assert shop.sync(order)["synced"]  # the learner has access whatever becomes of the mail
     assert states(shop) == {order: "pending" if stage == HELLO else "sending"}
-    first, second = shop.run("run", code=0), shop.run("run", code=0)
+    next_run = shop.run("run", code=0)
     assert len(post.received) == after
     assert states(shop) == {order: state}
-    told = [line["event"] for line in first.logged if line["event"].startswith("Mail may have been sent")]
+    told = [line["event"] for line in next_run.logged if line["event"].startswith("Mail may have been sent")]
     assert len(told) == (state == "unknown")
-    assert "Mail" not in second.stderr
     if state == "unknown":
         listed = shop.run("mail", "--json", code=0).json
         assert [(mail["enrollment_id"], mail["status"]) for mail in listed["mails"]] == [(order, "unknown")]
 
 
-def test_a_person_may_send_the_unknown_once_more(shop: World, post: MailServer) -> None:
-    order = shop.order("sam@example.com")
-    kill_at(shop, post, CONTENT)
-    shop.run("run", code=0)
-
-    shop.run("mail", "--again", order, code=0)
-    shop.run("run", code=0)
-    refused = shop.run("mail", "--again", order, code=1)
-
-    assert len({mail.message["Message-ID"] for mail in post.received}) == 1
-    assert len(post.received) == 2
-    assert "has no mail that bounced" in refused.said
-
-
 # --- trouble ---------------------------------------------------------------------------------
 
 
-def test_a_bounce_fails_nobody(shop: World, post: MailServer) -> None:
+def test_a_bounce_fails_nobody_and_a_person_may_send_it_again(shop: World, post: MailServer) -> None:
     order = shop.order("sam@example.com")
     post.once(RECIPIENT, "550 5.1.1 <sam@example.com>: no such user")
 
@@ -224,7 +210,13 @@ def test_a_bounce_fails_nobody(shop: World, post: MailServer) -> None:
     listed = shop.run("mail", code=0).stdout
     assert "bounced" in listed
     assert "550 5.1.1" in listed
-    assert "1 bounced" in shop.run("status", code=0).stdout
+    assert "mail: 1 bounced" in shop.run("status", code=0).stdout
+
+    assert "mail: 1 pending" in shop.run("mail", "--again", order, code=0).stdout
+    shop.run("run", code=0)
+    assert post.addresses() == ["sam@example.com"]
+    refused = shop.run("mail", "--again", order, code=1)
+    assert "has no mail that bounced, failed or is unknown" in refused.said
 
 
 def test_a_mail_server_that_is_down_fails_nobody(shop: World, post: MailServer) -> None:
@@ -263,7 +255,8 @@ def test_a_drain_is_not_held_up_by_a_mail_server_that_hangs(shop: World, post: M
 def test_two_runs_at_once_send_each_mail_once(shop: World, post: MailServer) -> None:
     orders = shop.orders(30)
     with mail_server() as gone:
-        shop.run("run", "--quiet", env={"RECONCILE_SMTP_URL": gone.url}, code=0)
+        nowhere = {"RECONCILE_SMTP_URL": gone.url}
+    shop.run("run", "--quiet", env=nowhere, code=0)
     assert set(states(shop).values()) == {"pending"}
 
     started = [shop.start("run") for _ in range(3)]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import pytest
 
+from reconcile.domain.mail import MailStatus
 from reconcile.domain.model import SYNC_STATUS, Outcome, Reason
 from reconcile.domain.summary import MAX_ENROLLS, AbortReason, ExitCode, RunStatus
+from reconcile.mailtext import Facts
 from tests.docs.documents import OPERATIONS, README, ROOT, first_cells, section
 
 TEXT = OPERATIONS.read_text(encoding="utf-8")
@@ -34,6 +37,11 @@ def test_each_outcome_says_what_the_order_says(outcome: Outcome) -> None:
 
 def test_the_reasons_are_the_closed_list() -> None:
     assert first_cells(section(TEXT, "Reasons")) == {reason.value for reason in Reason}
+
+
+def test_the_mails_states_and_the_templates_variables_are_told() -> None:
+    told = first_cells(section(TEXT, "Mail to the learner"))
+    assert told == {status.value for status in MailStatus} | {field.name for field in fields(Facts)}
 
 
 @pytest.mark.parametrize("word", [*AbortReason, MAX_ENROLLS, RunStatus.CRASHED, "duplicate_payment"])
