@@ -46,10 +46,7 @@ def command(*, as_json: bool) -> int:
         shown = _as_json(backlog, waiting, last[0] if last else None)
         click.echo(json.dumps(shown if mail is None else shown | {"mail": mail}))
     else:
-        _print(backlog, waiting, last)
-        if mail is not None:
-            told = ", ".join(f"{count} {status}" for status, count in mail.items() if count)
-            click.echo(f"mail: {told or 'none yet'}")
+        _print(backlog, waiting, last, mail)
     return 0
 
 
@@ -98,7 +95,9 @@ def _as_json(backlog: Backlog, waiting: Counter[str], last: dict[str, Any] | Non
     }
 
 
-def _print(backlog: Backlog, waiting: Counter[str], last: list[dict[str, Any]]) -> None:
+def _print(
+    backlog: Backlog, waiting: Counter[str], last: list[dict[str, Any]], mail: dict[str, int] | None
+) -> None:
     if not backlog.unsynced:
         click.echo("Every paid order is synced.")
     else:
@@ -121,6 +120,9 @@ def _print(backlog: Backlog, waiting: Counter[str], last: list[dict[str, Any]]) 
         how = run["status"] + (f" ({run['reason']})" if run["reason"] else "")
         outcomes = ", ".join(f"{count} {name}" for name, count in run["outcomes"].items() if count)
         click.echo(f"  {run['started_at'][:16].replace('T', ' ')}  {how}: {outcomes or 'nothing to do'}")
+    if mail is not None:
+        told = ", ".join(f"{count} {status}" for status, count in mail.items() if count)
+        click.echo(f"mail: {told or 'none yet'}")
     if backlog.unsynced:
         click.echo("Next: reconcile plan")
 
