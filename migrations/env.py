@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from reconcile.adapters.tables_interventions import metadata
+from reconcile.adapters.tables_all import metadata
 
 connection = context.config.attributes.get("connection")
 if connection is None:

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from reconcile import log
+from reconcile import log, wiring
 from reconcile.domain.retry import RetryPolicy
 from reconcile.followup import Finished, FollowUp, follow_up
 from reconcile.ports import (
@@ -20,7 +20,6 @@ from reconcile.ports import (
     EnrollmentSource,
     LearningPlatform,
     Leases,
-    Origin,
     Progress,
     Selection,
 )
@@ -28,7 +27,6 @@ from reconcile.reconciler import APPLY, DRY_RUN, Ports, Reconciler, RunOptions, 
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
-    from pymongo.database import Database
     from sqlalchemy import Connection
 
     from reconcile.adapters.audit import SqlAuditLog
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from reconcile.adapters.mongo_orders import MongoOrders
     from reconcile.domain.drift import Finding
     from reconcile.drift import Looked
+    from reconcile.mail_setup import Mail
     from reconcile.reconciler.dry_run import NoAudit
 
 T = TypeVar("T")
@@ -70,6 +69,7 @@ class App:
         orders: MongoOrders | None = None,
         lms: FrappeLms | None = None,
         notify: Notify = tell_the_log,
+        mail: Mail | None = None,
     ) -> None:
         self.settings = settings
         self.ports = ports
@@ -81,6 +81,8 @@ class App:
         self.notify = notify
         #: Why runs cannot work at present, where that has been told: they do not say it again.
         self.known_trouble: str | None = None
+        #: None where learners are not mailed.
+        self.mail = mail
         self._resources = resources
 
     def __enter__(self) -> Self:
@@ -107,7 +109,10 @@ class App:
         """The use case over this application's ports; with `dry_run` nothing is written anywhere."""
         from reconcile.reconciler.dry_run import without_writes
 
-        return Reconciler(without_writes(self.ports) if dry_run else self.ports, progress=progress)
+        ports = without_writes(self.ports) if dry_run else self.ports
+        if dry_run and self.mail is not None:
+            ports = self.mail.preview.watching(ports)
+        return Reconciler(ports, progress=progress)
 
     def reconcile(
         self, options: RunOptions, *, progress: Progress | None = None, stop: threading.Event | None = None
@@ -200,15 +205,15 @@ def build(
     clock = clock or SystemClock(stop)
     origin = current_origin()
     with ExitStack() as opened:
-        audit = audit or _audit(settings, opened, create=create_audit)
+        audit = audit or wiring.audit(settings, opened, create=create_audit)
         orders = lms = None
         if source is None or leases is None:
-            database = open_database(settings, opened)
-            orders = _orders(settings, database)
-            source = source or _source(settings, database)
-            leases = leases or _leases(settings, database, origin)
+            database = wiring.open_database(settings, opened)
+            orders = wiring.orders(settings, database)
+            source = source or wiring.source(settings, database)
+            leases = leases or wiring.leases(settings, database, origin)
         if platform is None:
-            platform = lms = _platform(settings, opened, clock)
+            platform = lms = wiring.platform(settings, opened, clock)
         ports = Ports(
             source=source,
             platform=platform,
@@ -217,6 +222,7 @@ def build(
             clock=clock,
             origin=origin,
         )
+        mail = wiring.mail(settings, ports, stop)
         return App(
             settings,
             ports,
@@ -225,70 +231,12 @@ def build(
             orders=orders,
             lms=lms,
             notify=notify or tell_the_log,
+            follow_ups=[mail.step] if mail is not None and mail.step is not None else [],
+            mail=mail,
         )
-
-
-def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:
-    """The storefront's database, not yet contacted; closed with `opened`."""
-    from reconcile.adapters.mongo_connect import connect
-
-    database = connect(settings.mongodb_uri.get_secret_value(), settings.database)
-    opened.callback(database.client.close)
-    return database
-
-
-def _source(settings: Settings, database: Database[dict[str, Any]]) -> EnrollmentSource:
-    from reconcile.adapters.email_rule import email_problem
-    from reconcile.adapters.mongo import MongoSource
-
-    return MongoSource(
-        database,
-        collection=settings.mongodb_collection,
-        email_rule=email_problem,
-        page_size=settings.page_size,
-    )
-
-
-def _orders(settings: Settings, database: Database[dict[str, Any]]) -> MongoOrders:
-    from reconcile.adapters.email_rule import email_problem
-    from reconcile.adapters.mongo_orders import MongoOrders
-
-    return MongoOrders(database, collection=settings.mongodb_collection, email_rule=email_problem)
 
 
 def _given(part: T | None, name: str) -> T:
     if part is None:
         raise TypeError(f"this application was put together without {name}")
     return part
-
-
-def _leases(settings: Settings, database: Database[dict[str, Any]], origin: Origin) -> Leases:
-    from reconcile.adapters.mongo_leases import MongoLeases
-
-    return MongoLeases(database, origin=origin, ttl=settings.lease_ttl, hold=settings.ambiguous_hold)
-
-
-def _platform(settings: Settings, opened: ExitStack, clock: Clock) -> FrappeLms:
-    from reconcile.adapters.frappe import FrappeLms
-
-    key = settings.authorization
-    platform = FrappeLms(
-        base_url=settings.lms_base_url,
-        authorization=key.get_secret_value() if key is not None else None,
-        via=settings.enroll_via,
-        timeout=settings.timeout,
-        sleep=clock.sleep,
-    )
-    opened.callback(platform.close)
-    return platform
-
-
-def _audit(settings: Settings, opened: ExitStack, *, create: bool) -> AuditLog:
-    from reconcile.adapters.audit import open_audit
-    from reconcile.reconciler.dry_run import NoAudit
-
-    audit = open_audit(settings.audit_url.get_secret_value(), create=create)
-    if audit is None:
-        return NoAudit()
-    opened.callback(audit.close)
-    return audit

@@ -10,6 +10,7 @@
     │  ├─ AuthenticationFailed          ends the run: key wrong, powerless or blind (.reason tells which)
     │  └─ ProtocolViolation             an answer that is not what the contract says
     ├─ StoreUnavailable                 MongoDB cannot be reached: try later
+    ├─ MailUnavailable                  the mail server cannot be used: mail waits, nothing else does
     ├─ TooManyEnrolls                   implausible: ask a person before going on
     └─ AuditUnavailable                 cannot record: stop before the next LMS write
 
@@ -128,6 +129,10 @@ class ProtocolViolation(TerminalError):
 
 class StoreUnavailable(ReconcileError):
     """MongoDB cannot be reached or refuses; nothing further was written there."""
+
+
+class MailUnavailable(ReconcileError):
+    """The mail server cannot be reached or does not let us in; no mail was handed over."""
 
 
 class TooManyEnrolls(ReconcileError):

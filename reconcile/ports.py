@@ -6,7 +6,7 @@ Every method may raise what its docstring names and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -138,6 +138,10 @@ class LearningPlatform(Protocol):
 
     def observe(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Observation]:
         """What the LMS shows for each key: a few requests for the whole page. Read only."""
+        ...
+
+    def titles(self, courses: Collection[str]) -> Mapping[str, str]:
+        """What these courses are called; absent where the LMS does not tell. One request. Read only."""
         ...
 
     def breather(self) -> float:

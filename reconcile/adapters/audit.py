@@ -21,6 +21,7 @@ from reconcile.adapters import audit_rows as rows
 from reconcile.adapters.audit_history import given_access, histories
 from reconcile.adapters.audit_schema import BUSY_TIMEOUT, open_store, read_secret
 from reconcile.adapters.audit_store import Store
+from reconcile.adapters.outbox import post
 from reconcile.adapters.process import is_alive
 from reconcile.adapters.tables import attempts, people, runs
 from reconcile.domain.interventions import Intervention
@@ -66,6 +67,8 @@ class SqlAuditLog:
     def __init__(self, store: Store, *, secret: bytes) -> None:
         self.store = store
         self._secret = secret
+        #: True: an outcome that gave access also owes the learner a mail, in the same transaction.
+        self.owes_mail = False
 
     def __enter__(self) -> Self:
         return self
@@ -167,11 +170,13 @@ class SqlAuditLog:
                 raise AuditUnavailable(f"attempt {attempt_id} is not in the audit database any more")
             values = rows.verdict_columns(verdict, at=at)
             values["flags"] = rows.join_flags(verdict.flags | rows.split_flags(row.flags))
-            connection.execute(
+            changed = connection.execute(
                 update(attempts)
                 .where(this, attempts.c.finished_at.is_(None))
                 .values(**values, http_status=http_status)
             )
+            if self.owes_mail and changed.rowcount == 1:
+                post(connection, connection.execute(select(attempts).where(this)).mappings().all())
 
     def record(self, records: Sequence[Record]) -> None:
         """Append verdicts that needed no write: all of them or none."""
@@ -182,9 +187,10 @@ class SqlAuditLog:
             addresses.update(rows.people_rows(record.enrollment, self._secret))
         with self.store.writing() as connection:
             _remember_people(connection, addresses)
-            connection.execute(
-                insert(attempts), [rows.record_row(record, self._secret) for record in records]
-            )
+            recorded = [rows.record_row(record, self._secret) for record in records]
+            connection.execute(insert(attempts), recorded)
+            if self.owes_mail:
+                post(connection, recorded)
 
     def recent_runs(self) -> Sequence[RecentRun]:
         """The last completed, applied runs, the newest first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -128,6 +128,19 @@ class FrappeLms:
             seen |= {key: pages.conclude(key, page) for key in chunk}
         return seen
 
+    def titles(self, courses: Collection[str]) -> Mapping[str, str]:
+        """What these courses are called; absent where the LMS does not tell, or the key may not look.
+
+        One request, none without a key or a course. Read only, may be repeated. Raises as `observe`.
+        """
+        if self._keyless or not courses:
+            return {}
+        answer = self._permitted(pages.titles_query(courses))
+        if answer is None:
+            return {}
+        found = answers.rows(answer, _operation(pages.COURSE), texts=("name",))
+        return pages.titles_by_name(found, courses)
+
     def enroll(self, enrollment: Enrollment) -> EnrollAnswer:
         """Ask for one LMS enrollment: one request, never sent again by itself.
 
@@ -198,6 +211,14 @@ class FrappeLms:
 
     def _flags(self, query: Mapping[str, Any], flag: str) -> dict[str, bool] | None:
         """Which names are there, with their flag; None where the key may not look."""
+        answer = self._permitted(query)
+        if answer is None:
+            return None
+        found = answers.rows(answer, _operation(query["doctype"]), texts=("name",), flag=flag)
+        return pages.flags_by_name(found, flag)
+
+    def _permitted(self, query: Mapping[str, Any]) -> Answer | None:
+        """The answer to a list; None where the key may not list this: asked once, told once."""
         doctype = query["doctype"]
         if doctype in self._closed:
             return None
@@ -214,9 +235,7 @@ class FrappeLms:
                     error=error_text(answer),
                 )
             return None
-        return pages.flags_by_name(
-            answers.rows(answer, _operation(doctype), texts=("name",), flag=flag), flag
-        )
+        return answer
 
     def _list(self, query: Mapping[str, Any]) -> Answer:
         # POST: a long GET is refused, and a raw + becomes a space (FRAPPE, point 1).

@@ -7,7 +7,7 @@ by letter (FRAPPE, points 1 and 9).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,11 @@ def courses_query(keys: Sequence[EffectKey]) -> dict[str, Any]:
     return _by_name(COURSE, "published", _courses(keys))
 
 
+def titles_query(courses: Collection[str]) -> dict[str, Any]:
+    """What these courses are called."""
+    return _by_name(COURSE, "title", sorted(courses))
+
+
 def sample_query(size: int) -> dict[str, Any]:
     """Anybody's enrollments, `size` at most."""
     return {"doctype": ENROLLMENT, "fields": ["name", "member"], "limit_page_length": size}
@@ -125,6 +130,12 @@ def flags_by_name(rows: Sequence[Row], flag: str) -> dict[str, bool]:
     return {folded(row["name"]): bool(row[flag]) for row in rows}
 
 
+def titles_by_name(rows: Sequence[Row], courses: Collection[str]) -> dict[str, str]:
+    """The titles of these courses, by the names they were asked by."""
+    titles = {folded(row["name"]): row["title"] for row in rows if isinstance(row.get("title"), str)}
+    return {course: titles[folded(course)] for course in courses if folded(course) in titles}
+
+
 def conclude(key: EffectKey, page: Page) -> Observation:
     """What the page says about one key. Enrolled wins; then the course's trouble, then the account's."""
     enrolled = page.enrolled.get(EffectKey(folded(key.member), folded(key.course)))
@@ -145,10 +156,10 @@ def conclude(key: EffectKey, page: Page) -> Observation:
     return NotEnrolled()
 
 
-def _by_name(doctype: str, flag: str, names: list[str]) -> dict[str, Any]:
+def _by_name(doctype: str, field: str, names: list[str]) -> dict[str, Any]:
     return {
         "doctype": doctype,
-        "fields": ["name", flag],
+        "fields": ["name", field],
         "filters": [["name", "in", names]],
         "limit_page_length": 0,
     }

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retry": ("retry", "Try orders again now, whatever the backoff or the attempts used."),
     "ignore": ("ignore", "Leave an order alone for a while: a refund, a learner who left."),
     "drift": ("drift", "Compare both sides the other way round: gone, never paid, enrolled twice."),
+    "mail": ("mail", "Show the mail to learners that was not sent, or send it again."),
     "db": ("db", "Look after the audit database."),
     "init": ("init", "Prepare the audit database and MongoDB's indexes."),
     "schedule": ("schedule", "The background process: jobs at their times."),

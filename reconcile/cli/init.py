@@ -26,7 +26,7 @@ def command(*, dry_run: bool) -> int:
     settings = load_settings(require=("mongodb", "audit"))
     from reconcile.adapters import audit_schema, mongo_setup
     from reconcile.adapters.tables import HEAD_REVISION
-    from reconcile.bootstrap import open_database
+    from reconcile.wiring import open_database
 
     url = settings.audit_url.get_secret_value()
     with ExitStack() as opened:

@@ -9,6 +9,7 @@ import click
 
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
+from reconcile.cli.mail_preview import print_mail
 from reconcile.cli.params import NO_MATCH, json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
@@ -68,6 +69,7 @@ def command(
             )
             with watching(enabled=not quiet and not as_json) as progress:
                 result = app.reconcile(options, progress=progress, stop=stop)
+            mail = app.mail.preview.look() if dry_run and not as_json and app.mail is not None else None
     except ReconcileError as error:
         if as_json:
             click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
@@ -83,6 +85,8 @@ def command(
         print_summary(result.summary)
         if not result.summary.scanned and not selection.is_everything and result.failure is None:
             say(f"reconcile: {NO_MATCH}")
+        if mail is not None:
+            print_mail(mail)
     if result.failure is not None:
         say(explain(result.failure))
     return int(result.summary.exit_code)

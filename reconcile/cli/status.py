@@ -16,6 +16,7 @@ from reconcile.cli.context import application
 from reconcile.cli.errors import word_for
 from reconcile.cli.params import json_option
 from reconcile.domain.backlog import Backlog
+from reconcile.domain.mail import MailStatus
 from reconcile.domain.model import AnyEnrollment, Outcome
 from reconcile.ports import Selection
 
@@ -42,6 +43,7 @@ def command(*, as_json: bool) -> int:
                     backlog.add(item)
                 waiting.update(_waiting(app, page))
             last = _last_runs(app, 5)
+            mail = _mail(app)
     except BaseException as error:
         if as_json:
             # Not the counts so far: half a backlog reads like a small one.
@@ -49,9 +51,10 @@ def command(*, as_json: bool) -> int:
             click.echo(json.dumps(dict.fromkeys(shape) | {"error": word_for(error)}))
         raise
     if as_json:
-        click.echo(json.dumps(_as_json(backlog, waiting, last[0] if last else None)))
+        shown = _as_json(backlog, waiting, last[0] if last else None)
+        click.echo(json.dumps(shown if mail is None else shown | {"mail": mail}))
     else:
-        _print(backlog, waiting, last)
+        _print(backlog, waiting, last, mail)
     return 0
 
 
@@ -79,6 +82,14 @@ def _last_runs(app: App, count: int) -> list[dict[str, Any]]:
         return recent_runs(connection, count)
 
 
+def _mail(app: App) -> dict[str, int] | None:
+    """How many mails are in each state; None where learners are not mailed."""
+    if app.mail is None:
+        return None
+    counts = app.mail.outbox.counts() if app.mail.outbox is not None else {}
+    return {status.value: counts.get(status, 0) for status in MailStatus}
+
+
 def _as_json(backlog: Backlog, waiting: Counter[str], last: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "backlog": backlog.statuses(),
@@ -92,7 +103,9 @@ def _as_json(backlog: Backlog, waiting: Counter[str], last: dict[str, Any] | Non
     }
 
 
-def _print(backlog: Backlog, waiting: Counter[str], last: list[dict[str, Any]]) -> None:
+def _print(
+    backlog: Backlog, waiting: Counter[str], last: list[dict[str, Any]], mail: dict[str, int] | None
+) -> None:
     if not backlog.unsynced:
         click.echo("Every paid order is synced.")
     else:
@@ -115,6 +128,9 @@ def _print(backlog: Backlog, waiting: Counter[str], last: list[dict[str, Any]]) 
         how = run["status"] + (f" ({run['reason']})" if run["reason"] else "")
         outcomes = ", ".join(f"{count} {name}" for name, count in run["outcomes"].items() if count)
         click.echo(f"  {run['started_at'][:16].replace('T', ' ')}  {how}: {outcomes or 'nothing to do'}")
+    if mail is not None:
+        told = ", ".join(f"{count} {status}" for status, count in mail.items() if count)
+        click.echo(f"mail: {told or 'none yet'}")
     if backlog.unsynced:
         click.echo("Next: reconcile plan")
 

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 
 from reconcile.adapters import mongo_health, mongo_setup
 from reconcile.adapters.mongo_health import MongoHealth
-from reconcile.bootstrap import open_database
 from reconcile.diagnosis.checks import Check, ok, problem, warning
 from reconcile.domain.summary import ExitCode
 from reconcile.errors import ConfigurationError, ReconcileError
 from reconcile.settings import Settings
+from reconcile.wiring import open_database
 
 _AREA = "mongodb"
 #: Seconds by which clocks may differ before backoffs and ages become wrong.

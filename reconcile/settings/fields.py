@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field
 from reconcile.settings import rules
 
 #: What a command needs: `report` and `db` need the audit only.
-Group = Literal["mongodb", "lms", "audit"]
-EVERYTHING: tuple[Group, ...] = ("mongodb", "lms", "audit")
+Group = Literal["mongodb", "lms", "audit", "mail"]
+EVERYTHING: tuple[Group, ...] = ("mongodb", "lms", "audit", "mail")
 
 Seconds = Annotated[float, BeforeValidator(rules.duration)]
 Number = Annotated[float, BeforeValidator(rules.number)]

@@ -22,14 +22,15 @@ from reconcile.settings import rules
 from reconcile.settings.core import CoreSettings
 from reconcile.settings.fields import EVERYTHING, Group
 from reconcile.settings.logs import LogSettings
+from reconcile.settings.mail import MailSettings
 from reconcile.settings.schedule import ScheduleSettings
 from reconcile.settings.sources import read_sources
 
 #: The groups of settings, in the order in which the documentation lists them.
-SECTIONS: tuple[type[BaseSettings], ...] = (CoreSettings, ScheduleSettings, LogSettings)
+SECTIONS: tuple[type[BaseSettings], ...] = (CoreSettings, ScheduleSettings, LogSettings, MailSettings)
 
 
-class Settings(CoreSettings, ScheduleSettings, LogSettings):
+class Settings(CoreSettings, ScheduleSettings, LogSettings, MailSettings):
     """The settings of one process, checked and frozen.
 
     Secrets never show in `repr()` or dumps, and it does not pickle. Make it with `Settings.load`. A
@@ -101,6 +102,8 @@ class Settings(CoreSettings, ScheduleSettings, LogSettings):
                 found += [problem] if problem else []
             key, secret = self.lms_api_key.get_secret_value(), self.lms_api_secret.get_secret_value()
             found += rules.key_problems(key, secret, enroll_via=self.enroll_via)
+        if "mail" in groups and "RECONCILE_SMTP_URL" not in faulty:
+            found += self.mail_problems()
         # A variable that is already known to be wrong has its problem; consequences help nobody.
         problems += [problem for problem in found if problem.partition(":")[0] not in faulty]
         return self.model_copy(update=update)

@@ -143,6 +143,16 @@ def test_nobody_is_looked_at_in_vain(case: Case) -> None:
     assert case.lms.requests == before
 
 
+def test_courses_are_called_by_their_titles(case: Case) -> None:
+    before = case.lms.requests
+
+    titles = case.lms.titles(["python-basics", "no-such-course"])
+
+    assert titles == ({"python-basics": "Python Basics"} if case.lms.verified else {})
+    assert case.lms.requests - before == case.lms.verified
+    assert case.lms.titles([]) == {}
+
+
 def test_without_a_key_the_lms_says_that_somebody_is_there(case: Case) -> None:
     order = paid("student7")
     case.enroll_aside(order.key)

@@ -44,7 +44,10 @@ READS: dict[str, tuple[int, ...]] = {
 }
 
 #: Steps that an applied run never takes.
-NEVER = {"leases.peek"}  # only a dry run and `plan` look without taking
+NEVER = {
+    "leases.peek",  # only a dry run and `plan` look without taking
+    "platform.titles",  # for the mail, after the run
+}
 
 #: The run must last for the heartbeat to come.
 SLOW = {"audit.heartbeat", "leases.renew"}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import pytest
 
+from reconcile.domain.mail import MailStatus
 from reconcile.domain.model import SYNC_STATUS, Outcome, Reason
 from reconcile.domain.remedies import REMEDIES
 from reconcile.domain.summary import MAX_ENROLLS, AbortReason, ExitCode, RunStatus
+from reconcile.mailtext import Facts
 from tests.docs.documents import OPERATIONS, README, ROOT, first_cells, section
 
 TEXT = OPERATIONS.read_text(encoding="utf-8")
@@ -41,6 +44,11 @@ def test_the_reasons_are_the_closed_list() -> None:
 def test_each_remedy_is_the_one_that_explain_gives(reason: Reason) -> None:
     row = next(line for line in section(TEXT, "Reasons").splitlines() if line.startswith(f"| `{reason}` |"))
     assert row.strip("| ").split(" | ")[-1] == REMEDIES[reason]
+
+
+def test_the_mails_states_and_the_templates_variables_are_told() -> None:
+    told = first_cells(section(TEXT, "Mail to the learner"))
+    assert told == {status.value for status in MailStatus} | {field.name for field in fields(Facts)}
 
 
 @pytest.mark.parametrize("word", [*AbortReason, MAX_ENROLLS, RunStatus.CRASHED, "duplicate_payment"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -173,6 +173,12 @@ class FakeLms:
     def prove_sight(self) -> Sight:
         self._request()
         return Sight(proven=bool(self.rows), total=len(self.rows))
+
+    def titles(self, courses: Collection[str]) -> Mapping[str, str]:
+        if not self.verified or not courses:
+            return {}
+        self._request()
+        return {slug: slug.replace("-", " ").title() for slug in courses if slug in self.courses}
 
     def breather(self) -> float:
         return 0.0

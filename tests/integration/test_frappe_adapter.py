@@ -225,6 +225,12 @@ def test_a_refused_course_list_degrades_and_is_said_once(lms: Clients, stand_in:
     assert (warning["doctype"], warning["http_status"]) == ("LMS Course", 403)
 
 
+def test_titles_that_the_key_may_not_read_are_not_told(lms: Clients, stand_in: FrappeStandIn) -> None:
+    stand_in.site.switches.variant = "2024"
+
+    assert lms().titles(["python-basics"]) == {}
+
+
 @pytest.mark.parametrize("doctype", ["User", "LMS Course"])
 def test_a_hidden_field_degrades_too(lms: Clients, stand_in: FrappeStandIn, doctype: str) -> None:
     stand_in.faults.add(Fault(kind="refuse", operation="list", doctype=doctype, exc_type="DataError"))

@@ -18,7 +18,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from reconcile.adapters.audit import SqlAuditLog
 from reconcile.adapters.audit_schema import migrations_folder
-from reconcile.adapters.tables import HEAD_REVISION, attempts, metadata
+from reconcile.adapters.tables import HEAD_REVISION, attempts
+from reconcile.adapters.tables_all import metadata
 from tests.fakes.audit_file import new_audit
 
 
@@ -46,7 +47,7 @@ def test_constraints_have_the_names_that_later_migrations_will_use(log: SqlAudit
         (foreign,) = found.get_foreign_keys("attempts")
 
     # SQLite has no name for a key that numbers itself.
-    assert names == {"pk_meta", "pk_people", "pk_runs", None}
+    assert names == {"pk_meta", "pk_people", "pk_runs", "pk_outbox", None}
     assert foreign["name"] == "fk_attempts_run_id_runs"
 
 

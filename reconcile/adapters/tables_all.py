@@ -1,0 +1,8 @@
+"""Every table of the audit database: importing this makes `metadata` whole, as Alembic compares it."""
+
+from __future__ import annotations
+
+from reconcile.adapters import tables_interventions, tables_outbox
+from reconcile.adapters.tables import metadata
+
+__all__ = ["metadata", "tables_interventions", "tables_outbox"]

@@ -1,0 +1,68 @@
+"""The part of the composition root that is about mail to the learner; imported only where it is on."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from reconcile.adapters.audit import SqlAuditLog
+from reconcile.adapters.outbox import SqlOutbox
+from reconcile.adapters.smtp import SmtpMailer
+from reconcile.followup.mail_composer import Composer
+from reconcile.followup.mail_preview import MailPreview
+from reconcile.followup.mailing import Mailing, MailTools
+from reconcile.mailtext import read_templates
+from reconcile.reconciler import Ports
+from reconcile.settings import Settings
+from reconcile.settings.mail_rules import course_address, sender, smtp_server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """What an application that mails learners has for it; no `outbox`: there is no audit database yet."""
+
+    preview: MailPreview
+    outbox: SqlOutbox | None = None
+    step: Mailing | None = None
+
+
+def set_up_mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail:
+    """Let the audit log write the outbox, and put together what empties it. Raises AuditUnavailable."""
+    composer = _composer(settings)
+    outbox = step = None
+    if isinstance(ports.audit, SqlAuditLog):
+        ports.audit.owes_mail = True
+        outbox = SqlOutbox(ports.audit.store)
+        step = Mailing(
+            MailTools(
+                outbox=outbox,
+                mailer=_mailer(settings, stop),
+                composer=composer,
+                platform=ports.platform,
+                clock=ports.clock,
+                origin=ports.origin,
+                stop=stop,
+            )
+        )
+    preview = MailPreview(outbox=outbox, composer=composer, platform=ports.platform, clock=ports.clock)
+    return Mail(preview=preview, outbox=outbox, step=step)
+
+
+def _composer(settings: Settings) -> Composer:
+    return Composer(
+        templates=read_templates(subject=settings.mail_subject, place=settings.mail_template),
+        lms_url=settings.lms_base_url,
+        course_address=lambda course: course_address(
+            settings.course_url, base=settings.lms_base_url, course=course
+        ),
+        domain=sender(settings.mail_from).domain,
+    )
+
+
+def _mailer(settings: Settings, stop: threading.Event) -> SmtpMailer:
+    return SmtpMailer(
+        smtp_server(settings.smtp_url.get_secret_value()),
+        sender=sender(settings.mail_from),
+        allow_plain=settings.smtp_allow_plain,
+        stop=stop,
+    )

@@ -1,0 +1,95 @@
+"""Each port over its real library: the parts that the composition root puts together.
+
+Libraries are imported here, inside functions, so that a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from reconcile.ports import AuditLog, Clock, EnrollmentSource, Leases, Origin
+from reconcile.reconciler import Ports
+from reconcile.settings import Settings
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from reconcile.adapters.frappe import FrappeLms
+    from reconcile.adapters.mongo_orders import MongoOrders
+    from reconcile.mail_setup import Mail
+
+
+def mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail | None:
+    """Mail to the learner; None where it is off."""
+    if not settings.mails:
+        return None
+    from reconcile.mail_setup import set_up_mail
+
+    return set_up_mail(settings, ports, stop)
+
+
+def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:
+    """The storefront's database, not yet contacted; closed with `opened`."""
+    from reconcile.adapters.mongo_connect import connect
+
+    database = connect(settings.mongodb_uri.get_secret_value(), settings.database)
+    opened.callback(database.client.close)
+    return database
+
+
+def source(settings: Settings, database: Database[dict[str, Any]]) -> EnrollmentSource:
+    """The storefront's orders."""
+    from reconcile.adapters.email_rule import email_problem
+    from reconcile.adapters.mongo import MongoSource
+
+    return MongoSource(
+        database,
+        collection=settings.mongodb_collection,
+        email_rule=email_problem,
+        page_size=settings.page_size,
+    )
+
+
+def orders(settings: Settings, database: Database[dict[str, Any]]) -> MongoOrders:
+    """The same orders, looked up from the other side."""
+    from reconcile.adapters.email_rule import email_problem
+    from reconcile.adapters.mongo_orders import MongoOrders
+
+    return MongoOrders(database, collection=settings.mongodb_collection, email_rule=email_problem)
+
+
+def leases(settings: Settings, database: Database[dict[str, Any]], origin: Origin) -> Leases:
+    """Who may write for whom."""
+    from reconcile.adapters.mongo_leases import MongoLeases
+
+    return MongoLeases(database, origin=origin, ttl=settings.lease_ttl, hold=settings.ambiguous_hold)
+
+
+def platform(settings: Settings, opened: ExitStack, clock: Clock) -> FrappeLms:
+    """The LMS; closed with `opened`."""
+    from reconcile.adapters.frappe import FrappeLms
+
+    key = settings.authorization
+    platform = FrappeLms(
+        base_url=settings.lms_base_url,
+        authorization=key.get_secret_value() if key is not None else None,
+        via=settings.enroll_via,
+        timeout=settings.timeout,
+        sleep=clock.sleep,
+    )
+    opened.callback(platform.close)
+    return platform
+
+
+def audit(settings: Settings, opened: ExitStack, *, create: bool) -> AuditLog:
+    """The audit database, opened; one that remembers nothing where there is none and none is made."""
+    from reconcile.adapters.audit import open_audit
+    from reconcile.reconciler.dry_run import NoAudit
+
+    audit = open_audit(settings.audit_url.get_secret_value(), create=create)
+    if audit is None:
+        return NoAudit()
+    opened.callback(audit.close)
+    return audit
