@@ -15,7 +15,10 @@ class ScheduleSettings(BaseSettings):
     """When each job runs: crontab expressions, `off` for never."""
 
     schedule: str = setting(
-        "RECONCILE_SCHEDULE", "*/5 * * * *", "When the main job runs; 0 and 7 are Sunday; off is never.", unit="crontab"
+        "RECONCILE_SCHEDULE",
+        "*/5 * * * *",
+        "When the main job runs; 0 and 7 are Sunday; off is never.",
+        unit="crontab",
     )
     schedule_digest: str = setting(
         "RECONCILE_SCHEDULE_DIGEST", "0 7 * * 1-5", "When the daily digest is told.", unit="crontab"
