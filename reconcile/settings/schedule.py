@@ -15,13 +15,16 @@ class ScheduleSettings(BaseSettings):
     """When each job runs: crontab expressions, `off` for never."""
 
     schedule: str = setting(
-        "RECONCILE_SCHEDULE", "*/5 * * * *", "When the scheduler runs; 0 and 7 are Sunday.", unit="crontab"
+        "RECONCILE_SCHEDULE",
+        "*/5 * * * *",
+        "When the main job runs; 0 and 7 are Sunday; off is never.",
+        unit="crontab",
     )
     schedule_drift: str = setting(
         "RECONCILE_SCHEDULE_DRIFT", "30 3 * * *", "When the scheduler looks for drift.", unit="crontab"
     )
     schedule_digest: str = setting(
-        "RECONCILE_SCHEDULE_DIGEST", "0 7 * * 1-5", "When the daily digest is sent.", unit="crontab"
+        "RECONCILE_SCHEDULE_DIGEST", "0 7 * * 1-5", "When the daily digest is told.", unit="crontab"
     )
     timezone: Annotated[str, BeforeValidator(rules.time_zone)] = setting(
         "RECONCILE_TIMEZONE", "UTC", "The schedule's time zone.", unit="IANA name"

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import pytest
 
+from jobs.registry import JOBS
 from reconcile.domain.mail import MailStatus
 from reconcile.domain.model import SYNC_STATUS, Outcome, Reason
 from reconcile.domain.remedies import REMEDIES
@@ -79,3 +80,10 @@ def test_each_log_line_to_search_for_is_logged() -> None:
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 408, 409, 417, 429, 500, 501, 502, 503, 504])
 def test_the_failure_table_knows_the_status(status: int) -> None:
     assert re.search(rf"\b{status}\b", section(TEXT, "The failure table"))
+
+
+def test_each_job_has_a_row_with_its_setting() -> None:
+    told = section(TEXT, "The scheduler")
+    for job in JOBS:
+        row = next(line for line in told.splitlines() if line.startswith(f"| `{job.name}` |"))
+        assert f"`{job.setting}`" in row
