@@ -45,6 +45,7 @@ class Task:
     entry: Surveyed
     tried: int = 0
     counted: int = 0  #: tries that used up an attempt
+    undecided: _Write | None = None  #: the first try, where it failed and whose fault that was is open
 
     @property
     def enrollment_id(self) -> str:
@@ -57,13 +58,14 @@ class Task:
         return attempts_used(self.entry.enrollment, self.entry.history)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Write:
     """A write that was made and whose row still waits for its end."""
 
     task: Task
     attempt: Attempt
     again: bool  #: a second try follows
+    announced: bool = False  #: the log has told of its failure
 
 
 class Enrolling:
@@ -132,6 +134,10 @@ class Enrolling:
         if second and not self._halt.is_set:
             # Once for the whole pass: each has waited at least this long when its turn comes.
             self._ports.clock.sleep(self._options.retry_delay)
+            for task in second:
+                if task.undecided is not None:
+                    # Whoever is to blame: the log tells the first failure before the second try.
+                    self._announce(task.undecided)
             self._one_pass(second, results)
 
     def close(self, results: Results) -> None:
@@ -191,6 +197,7 @@ class Enrolling:
         if self._breaker.fault(task.enrollment_id, write):
             self._trip(results, conclusion.verdict)
             return False
+        task.undecided = write
         return write.again
 
     def _trip(self, results: Results, last: Verdict) -> None:
@@ -228,6 +235,9 @@ class Enrolling:
         verdict, enrollment = write.attempt.conclusion.verdict, write.task.entry.enrollment
         if verdict.outcome is not Outcome.RETRYING or not isinstance(enrollment, Enrollment):
             return
+        if write.announced:
+            return
+        write.announced = True
         event = (
             "First Frappe attempt failed, retrying immediately..."
             if write.again

@@ -125,6 +125,31 @@ def test_the_log_says_what_operators_grep_for(world: World) -> None:
         assert line["email"] == "s***@example.com"
 
 
+FIRST, LATER = (
+    "First Frappe attempt failed, retrying immediately...",
+    "Immediate retry failed, queuing for later",
+)
+ATTEMPT, SUCCESS = "Attempting Frappe LMS enrollment", "FrappeLMS enrollment successful"
+
+
+@pytest.mark.parametrize("kind", ["refuse", "500_json", "503_maintenance", "429"])
+@pytest.mark.parametrize(
+    ("times", "events"), [(1, [ATTEMPT, FIRST, ATTEMPT, SUCCESS]), (2, [ATTEMPT, FIRST, ATTEMPT, LATER])]
+)
+def test_the_log_tells_of_a_failure_before_the_second_try(
+    world: World, kind: str, times: int, events: list[str]
+) -> None:
+    order = world.order("sam.smith@example.com")
+    world.lms.faults.add(Fault(kind=kind, operation="enroll", times=times, retry_after=0.1))
+
+    done = world.run("run", code=times - 1)
+
+    lines = [line for line in done.logged if not line["event"].startswith("Run ")]
+    assert [line["event"] for line in lines] == events
+    assert {line["enrollment_id"] for line in lines} == {order}
+    assert {line["email"] for line in lines} == {"s***@example.com"}
+
+
 def test_an_order_for_a_learner_without_account_waits_and_follows_the_sign_up(world: World) -> None:
     order = world.order("late@example.com", account=False)
 
