@@ -163,6 +163,10 @@ class Enrolling:
                     except ReconcileError as error:
                         self._doubt(task)
                         self._halt.fail(error)
+                    except BaseException:
+                        # A bug after the request left is no answer either.
+                        self._doubt(task)
+                        raise
         finally:
             wait(waiting)
 

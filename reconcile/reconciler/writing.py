@@ -106,7 +106,7 @@ class Writer:
         if obstacle is not None:
             self._ports.audit.finish(attempt_id, obstacle, at=self._ports.clock.now())
             return obstacle
-        _log.info("Attempting Frappe LMS enrollment", **self._context(enrollment))
+        # Nothing stands between the fence and the request: not even a line to a log that may block.
         result = self._send(attempt_id, enrollment)
         conclusion = self._conclude(result, entry)
         if conclusion.hold:
@@ -123,12 +123,13 @@ class Writer:
         )
 
     def _obstacle(self, enrollment: Enrollment, lease: Lease) -> Verdict | None:
-        """The last look before the write: the order as it is now, then the lease."""
+        """The last look before the write: the order as it is now, then, last of all, the lease."""
         wanted = self._ports.source.still_unsynced(enrollment.id)
         if isinstance(wanted, Reason):
             return Verdict(outcome=Outcome.SKIPPED, reason=wanted)
         if not wanted:
             return Verdict(outcome=Outcome.SKIPPED, error="synced by the storefront meanwhile")
+        _log.info("Attempting Frappe LMS enrollment", **self._context(enrollment))
         if not self._ports.leases.fence(lease):
             return Verdict(outcome=Outcome.SKIPPED, reason=Reason.LEASE_HELD)
         return None
