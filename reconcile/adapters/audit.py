@@ -10,18 +10,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Literal, Self, TypeVar, overload
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reconcile.adapters import audit_rows as rows
+from reconcile.adapters.audit_history import histories
 from reconcile.adapters.audit_schema import BUSY_TIMEOUT, open_store, read_secret
 from reconcile.adapters.audit_store import Store
 from reconcile.adapters.process import is_alive
 from reconcile.adapters.tables import attempts, people, runs
-from reconcile.domain.model import EffectKey, History, Outcome, Reason, Verdict
+from reconcile.domain.model import EffectKey, History, Outcome, Verdict
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.errors import AuditUnavailable
 from reconcile.ports import Intent, OpenAttempt, Origin, RecentRun, Record
@@ -32,7 +32,6 @@ CHUNK = 500
 RECENT = 50
 
 T = TypeVar("T")
-Word = TypeVar("Word", bound=StrEnum)
 
 
 @overload
@@ -121,7 +120,7 @@ class SqlAuditLog:
             return found
         with self.store.reading() as connection:
             for chunk in _chunks(list(dict.fromkeys(enrollment_ids)), CHUNK):
-                found.update(_histories(connection, chunk))
+                found.update(histories(connection, chunk))
         return found
 
     def begin(self, intent: Intent) -> int:
@@ -225,56 +224,6 @@ def _remember_people(connection: Connection, addresses: Mapping[str, str]) -> No
         connection.execute(postgresql.insert(people).on_conflict_do_nothing(), values)
     else:
         connection.execute(sqlite.insert(people).on_conflict_do_nothing(), values)
-
-
-def _when(condition: ColumnElement[bool], value: ColumnElement[T] | int) -> ColumnElement[Any]:
-    return case((condition, value))
-
-
-def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator[tuple[str, History]]:
-    """One query: counts per enrollment, joined to its newest finished row."""
-    row = attempts.c
-    finished = row.finished_at.is_not(None)
-    left_open = and_(row.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
-    blamed_on_lms = and_(
-        row.number > rows.NO_WRITE,
-        row.counted == 0,
-        row.outcome == Outcome.RETRYING.value,
-        row.reason.in_([Reason.LMS_UNAVAILABLE.value, Reason.LMS_TIMEOUT.value]),
-    )
-    facts = (
-        select(
-            row.enrollment_id,
-            func.sum(row.counted).label("counted"),
-            func.count(_when(blamed_on_lms, 1)).label("excused"),
-            func.max(_when(finished, row.attempt_id)).label("newest"),
-            func.max(_when(left_open, row.attempt_id)).label("open_attempt"),
-        )
-        .join(runs, runs.c.run_id == row.run_id)
-        .where(row.enrollment_id.in_(enrollment_ids))
-        .group_by(row.enrollment_id)
-        .subquery()
-    )
-    newest = attempts.alias("newest_row")
-    query = select(facts, newest.c.outcome, newest.c.reason).outerjoin(
-        newest, newest.c.attempt_id == facts.c.newest
-    )
-    for found in connection.execute(query):
-        yield (
-            found.enrollment_id,
-            History(
-                attempts=int(found.counted),
-                excused=int(found.excused),
-                last_outcome=_word(Outcome, found.outcome),
-                last_reason=_word(Reason, found.reason),
-                open_attempt=found.open_attempt,
-            ),
-        )
-
-
-def _word(words: type[Word], value: str | None) -> Word | None:
-    """The enum's member; None for a word that this version does not know."""
-    return words(value) if value is not None and value in words.__members__.values() else None
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

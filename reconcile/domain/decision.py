@@ -53,8 +53,8 @@ def attempts_used(enrollment: AnyEnrollment, history: History) -> int:
     return max(enrollment.sync.retry_count, history.attempts)
 
 
-#: Seconds that an order may lie ahead of our clock. So far two machines' clocks may differ; an instant further
-#: ahead is a broken document, not a new order.
+#: Seconds that an order may lie ahead of our clock: so far two machines' clocks may differ. An instant
+#: further ahead is a broken document, not a new order.
 _CLOCKS_DIFFER = 3600.0
 
 

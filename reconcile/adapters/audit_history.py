@@ -1,0 +1,77 @@
+"""What the audit's rows say about an enrollment's past: the `History` that a decision needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+
+from reconcile.adapters import audit_rows as rows
+from reconcile.adapters.tables import attempts, runs
+from reconcile.domain.model import History, Outcome, Reason
+from reconcile.domain.summary import RunStatus
+
+T = TypeVar("T")
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def _when(condition: ColumnElement[bool], value: ColumnElement[T] | int) -> ColumnElement[Any]:
+    return case((condition, value))
+
+
+def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator[tuple[str, History]]:
+    """The history of each of these that has one. One query: counts, joined to the newest finished row."""
+    row = attempts.c
+    finished = row.finished_at.is_not(None)
+    left_open = and_(row.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
+    blamed_on_lms = and_(
+        row.number > rows.NO_WRITE,
+        row.counted == 0,
+        row.outcome == Outcome.RETRYING.value,
+        row.reason.in_([Reason.LMS_UNAVAILABLE.value, Reason.LMS_TIMEOUT.value]),
+    )
+    rows_of_success = attempts.alias("rows_of_success")
+    last_success = (
+        select(rows_of_success.c.attempt_id)
+        .where(rows_of_success.c.outcome == Outcome.ENROLLED.value)
+        .order_by(rows_of_success.c.attempt_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    facts = (
+        select(
+            row.enrollment_id,
+            func.sum(row.counted).label("counted"),
+            func.count(_when(blamed_on_lms, 1)).label("excused"),
+            func.count(_when(and_(blamed_on_lms, row.attempt_id < last_success), 1)).label("disproved"),
+            func.max(_when(finished, row.attempt_id)).label("newest"),
+            func.max(_when(left_open, row.attempt_id)).label("open_attempt"),
+        )
+        .join(runs, runs.c.run_id == row.run_id)
+        .where(row.enrollment_id.in_(enrollment_ids))
+        .group_by(row.enrollment_id)
+        .subquery()
+    )
+    newest = attempts.alias("newest_row")
+    query = select(facts, newest.c.outcome, newest.c.reason).outerjoin(
+        newest, newest.c.attempt_id == facts.c.newest
+    )
+    for found in connection.execute(query):
+        yield (
+            found.enrollment_id,
+            History(
+                attempts=int(found.counted),
+                excused=int(found.excused),
+                disproved=int(found.disproved),
+                last_outcome=_word(Outcome, found.outcome),
+                last_reason=_word(Reason, found.reason),
+                open_attempt=found.open_attempt,
+            ),
+        )
+
+
+def _word(words: type[Word], value: str | None) -> Word | None:
+    """The enum's member; None for a word that this version does not know."""
+    return words(value) if value is not None and value in words.__members__.values() else None
