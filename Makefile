@@ -14,6 +14,8 @@ SHELL := /bin/bash
 # A few workers, not one for each core: every worker starts an embedded MongoDB of its own.
 WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4
+# The unit tests alone must reach every branch of the pure core.
+COVERED = --cov=reconcile/domain --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 .PHONY: help demo demo-schedule test test-slow lint bench clean
 
@@ -28,7 +30,8 @@ demo-schedule: $(VENV)/.installed-demo ## a shop's day with the scheduler, in ab
 	@$(BIN)/reconcile demo --schedule
 
 test: $(VENV)/.installed-dev ## the whole test suite but the slow tests
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow" $(COVERED) tests/unit
+	@$(PYTEST) -m "not slow" --ignore=tests/unit
 
 test-slow: $(VENV)/.installed-dev ## the slow tests, minutes long
 	@$(PYTEST) -m slow

@@ -84,7 +84,10 @@ class EnrollmentSource(Protocol):
         ...
 
     def still_unsynced(self, enrollment_id: str) -> Reason | bool:
-        """Read one order again: True (paid, unsynced), False (synced meanwhile) or Reason.NOT_PAID."""
+        """Read one order again: True (paid, unsynced), False (synced meanwhile), or why not to write now.
+
+        NOT_PAID, or RETRY_JOB_ACTIVE: the storefront's worker has taken it up since the page was looked at.
+        """
         ...
 
     def retry_jobs_active(self, enrollment_ids: Sequence[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What the audit remembers of enrollments: one query for many of them.
+"""What the audit's rows say about an enrollment's past: the `History` that a decision needs.
 
 Works inside the caller's transaction; the caller maps what the database does.
 """
@@ -25,7 +25,7 @@ def _when(condition: ColumnElement[bool], value: ColumnElement[T] | int) -> Colu
 
 
 def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator[tuple[str, History]]:
-    """One query: counts per enrollment, joined to its newest finished row."""
+    """The history of each of these that has one. One query: counts, joined to the newest finished row."""
     row = attempts.c
     finished = row.finished_at.is_not(None)
     left_open = and_(row.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
@@ -35,11 +35,20 @@ def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator
         row.outcome == Outcome.RETRYING.value,
         row.reason.in_([Reason.LMS_UNAVAILABLE.value, Reason.LMS_TIMEOUT.value]),
     )
+    rows_of_success = attempts.alias("rows_of_success")
+    last_success = (
+        select(rows_of_success.c.attempt_id)
+        .where(rows_of_success.c.outcome == Outcome.ENROLLED.value)
+        .order_by(rows_of_success.c.attempt_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     facts = (
         select(
             row.enrollment_id,
             func.sum(row.counted).label("counted"),
             func.count(_when(blamed_on_lms, 1)).label("excused"),
+            func.count(_when(and_(blamed_on_lms, row.attempt_id < last_success), 1)).label("disproved"),
             func.max(_when(finished, row.attempt_id)).label("newest"),
             func.max(_when(left_open, row.attempt_id)).label("open_attempt"),
         )
@@ -58,6 +67,7 @@ def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator
             History(
                 attempts=int(found.counted),
                 excused=int(found.excused),
+                disproved=int(found.disproved),
                 last_outcome=_word(Outcome, found.outcome),
                 last_reason=_word(Reason, found.reason),
                 open_attempt=found.open_attempt,

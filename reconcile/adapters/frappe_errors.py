@@ -50,7 +50,9 @@ def check_status(answer: Answer, operation: str, *, write: bool) -> None:
         raise _not_allowed(answer, said)
     if status == 429:
         raise RateLimited(said, http_status=status, retry_after=retry_after(answer))
-    if status in _GAVE_UP and write:
+    # Frappe's own 503 (maintenance) names itself. A cache's or a balancer's may mean that it stopped waiting.
+    foreign = status == 503 and not exc_type(answer)
+    if write and (foreign or status in _GAVE_UP):
         raise AmbiguousWrite(said, http_status=status)
     if status in _GAVE_UP | _DOWN:
         raise ServiceUnavailable(said, http_status=status, retry_after=retry_after(answer))

@@ -95,14 +95,16 @@ class MongoSource:
             yield item
 
     def still_unsynced(self, enrollment_id: str) -> Reason | bool:
-        """Read one order again, right before a write."""
+        """Read one order and its retry job again, right before a write."""
         with store_errors("reading an order"):
             document = self._orders.find_one(
                 {"_id": document_id(enrollment_id)}, {"status": 1, "frappeSync": 1}
             )
         if document is None or document.get("status") != "paid":
             return Reason.NOT_PAID
-        return not self._parse(document).sync.is_synced
+        if self._parse(document).sync.is_synced:
+            return False
+        return Reason.RETRY_JOB_ACTIVE if self.retry_jobs_active([enrollment_id]) else True
 
     def retry_jobs_active(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
         """Orders whose retry job is `processing` and not stuck."""

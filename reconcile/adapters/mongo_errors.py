@@ -17,6 +17,7 @@ UNAUTHORIZED = 13
 
 URI_HINT = "It looks like mongodb://user:password@host:27017/database; escape what is special in a password."
 _NEXT_RUN = "Nothing is lost: the next run looks again."
+_UNSTORABLE = "A value cannot be stored in MongoDB (not Unicode, or too large a number). " + _NEXT_RUN
 _REACH = "Check that MongoDB runs and that MONGODB_URI reaches it from here. " + _NEXT_RUN
 
 #: The most specific class wins. Every class of `pymongo.errors` is covered by a row (a test walks them).
@@ -26,8 +27,13 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (pymongo_errors.ConnectionFailure, _REACH),
     (pymongo_errors.ExecutionTimeout, "MongoDB is slow; `reconcile init` creates the indexes. " + _NEXT_RUN),
     (pymongo_errors.PyMongoError, _NEXT_RUN),
-    (BSONError, "A document or a value cannot be encoded. " + _NEXT_RUN),
+    (BSONError, _UNSTORABLE),
+    # What the encoder lets through: text that is not Unicode, a number beyond 64 bits.
+    (UnicodeError, _UNSTORABLE),
+    (OverflowError, _UNSTORABLE),
 )
+#: What the edge catches.
+CAUGHT = (pymongo_errors.PyMongoError, BSONError, UnicodeError, OverflowError)
 
 
 def translate(error: Exception, doing: str) -> ReconcileError:
@@ -60,5 +66,5 @@ def store_errors(doing: str) -> Iterator[None]:
     """Only our errors leave this block."""
     try:
         yield
-    except (pymongo_errors.PyMongoError, BSONError) as error:
+    except CAUGHT as error:
         raise translate(error, doing) from error

@@ -35,7 +35,7 @@ from reconcile.ports import Lease, Origin
 Document = dict[str, Any]
 
 COLLECTION = "reconcile_leases"
-#: Documents that nobody released go away by themselves, well after they have stopped to matter.
+#: Documents that nobody released go away by themselves, a day after they have stopped to matter.
 TTL_INDEX = IndexModel([("purge_at", ASCENDING)], name="reconcile_leases_ttl", expireAfterSeconds=0)
 _PURGE_AFTER = timedelta(days=1)
 
@@ -57,15 +57,20 @@ class MongoLeases:
         self._origin = origin
         self._ttl_ms = int(ttl * 1000)
         self._hold_ms = int(hold * 1000)
+        #: Later than any instant in the document: a hold that is forgotten is a second enrollment.
+        self._purge = timedelta(seconds=max(ttl, hold)) + _PURGE_AFTER
         self._lock = threading.Lock()
         self._mine: dict[str, str] = {}  #: document id -> token, of what is taken and not given back
-        self._server_ahead: float | None = None  #: seconds; server clock minus our monotonic clock
+        self._server_ahead = 0.0  #: seconds; server clock minus our monotonic clock, when last read
 
     def take(self, keys: Sequence[EffectKey], run_id: str) -> Mapping[EffectKey, Lease]:
-        """Take what is free or expired: one round trip, three where some documents exist already."""
+        """Take what is free or expired: two round trips, four where some documents exist already."""
+        if not keys:
+            return {}
         token = secrets.token_hex(12)
         taken: dict[EffectKey, Lease] = {}
         with store_errors("taking leases"):
+            self._read_server_clock()
             for chunk in _chunks(list(keys)):
                 taken |= self._take(chunk, token, run_id)
         with self._lock:
@@ -77,6 +82,7 @@ class MongoLeases:
         by_name = {_name(key): key for key in keys}
         free = {key: Lease(key=key, token="") for key in keys}
         with store_errors("reading leases"):
+            self._read_server_clock()
             for chunk in _chunks(list(by_name)):
                 for document in self._leases.find({"_id": {"$in": chunk}}):
                     key = by_name[document["_id"]]
@@ -98,7 +104,7 @@ class MongoLeases:
                 "member": key.member,
                 "course": key.course,
                 "expires_at": now + timedelta(milliseconds=self._ttl_ms),
-                "purge_at": now + _PURGE_AFTER,
+                "purge_at": now + self._purge,
                 **owner,
             }
             for name, key in by_name.items()
@@ -129,13 +135,17 @@ class MongoLeases:
         fields: Document = {field: {"$literal": value} for field, value in owner.items()}
         # The owner before died or lapsed: what it may have had in flight is on hold from now on.
         fields["hold_until"] = {"$max": ["$hold_until", "$writing_until"]}
-        fields |= {"expires_at": _from_now(self._ttl_ms), "purge_at": _purge(), "writing_until": "$$REMOVE"}
+        fields |= {
+            "expires_at": _from_now(self._ttl_ms),
+            "purge_at": self._purge_at(),
+            "writing_until": "$$REMOVE",
+        }
         self._leases.update_many({"_id": {"$in": names}}, [{"$set": _where(expired, fields)}])
         yield from self._leases.find({"_id": {"$in": names}, "token": owner["token"]})
 
     def fence(self, lease: Lease) -> bool:
         """One compare-and-set by the server's clock: ours and not expired, or no write."""
-        mark = {"writing_until": _from_now(self._hold_ms), "purge_at": _purge()}
+        mark = {"writing_until": _from_now(self._hold_ms), "purge_at": self._purge_at()}
         with store_errors("checking a lease"):
             result = self._leases.update_one(
                 {"_id": _name(lease.key), "token": lease.token},
@@ -145,7 +155,7 @@ class MongoLeases:
 
     def hold(self, lease: Lease) -> datetime:
         """Nobody writes for this key until then; others may look at once."""
-        mark = {"hold_until": _from_now(self._hold_ms), "purge_at": _purge()}
+        mark = {"hold_until": _from_now(self._hold_ms), "purge_at": self._purge_at()}
         with store_errors("holding a lease"):
             self._leases.update_one({"_id": _name(lease.key), "token": lease.token}, [{"$set": mark}])
         return datetime.now(UTC) + timedelta(milliseconds=self._hold_ms)
@@ -177,7 +187,7 @@ class MongoLeases:
             for token in set(mine.values()):
                 names = [name for name, owner in mine.items() if owner == token]
                 for chunk in _chunks(names):
-                    times = {"expires_at": _from_now(self._ttl_ms), "purge_at": _purge()}
+                    times = {"expires_at": _from_now(self._ttl_ms), "purge_at": self._purge_at()}
                     self._leases.update_many(
                         {"_id": {"$in": chunk}, "token": token},
                         [{"$set": _where(_ahead("$expires_at"), times)}],
@@ -198,16 +208,23 @@ class MongoLeases:
         left = instant - self._server_now()
         return datetime.now(UTC) + left if left > timedelta(0) else None
 
+    def _purge_at(self) -> Document:
+        return _from_now(int(self._purge.total_seconds() * 1000))
+
+    def _read_server_clock(self) -> None:
+        """Read anew for each page: a machine that slept, a clock that was set, another primary."""
+        # Commands are not read with the database's options by themselves: without them the time is
+        # naive, and a host outside UTC would take it for its own.
+        reply = self._database.command(
+            "hello", read_preference=ReadPreference.PRIMARY, codec_options=self._database.codec_options
+        )
+        local = reply.get("localTime")
+        if not isinstance(local, datetime):
+            raise StoreUnavailable("MongoDB does not tell its time", hint="Is this a MongoDB server?")
+        self._server_ahead = local.timestamp() - time.monotonic()
+
     def _server_now(self) -> datetime:
-        """The server's clock, read once and carried on by our monotonic one."""
-        if self._server_ahead is None:
-            # Commands are not read with the collection's options: without them the time is naive, and
-            # a host outside UTC would take it for its own.
-            reply = self._database.command("hello", codec_options=self._database.codec_options)
-            local = reply.get("localTime")
-            if not isinstance(local, datetime):
-                raise StoreUnavailable("MongoDB does not tell its time", hint="Is this a MongoDB server?")
-            self._server_ahead = local.timestamp() - time.monotonic()
+        """The server's clock as it was just read, carried on by our monotonic one."""
         return datetime.fromtimestamp(time.monotonic() + self._server_ahead, UTC)
 
 
@@ -236,10 +253,6 @@ def _passed(field: str) -> Document:
 
 def _from_now(milliseconds: int) -> Document:
     return {"$add": ["$$NOW", milliseconds]}
-
-
-def _purge() -> Document:
-    return _from_now(int(_PURGE_AFTER.total_seconds() * 1000))
 
 
 def _chunks(values: list[Any]) -> Iterator[list[Any]]:

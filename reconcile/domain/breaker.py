@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from reconcile.domain.model import History
+
 #: Distinct enrollments in a row that must fail before the LMS is to blame.
 THRESHOLD = 5
 
-#: How often one enrollment may be excused. Only where nothing but failing enrollments is left can
-#: that many runs in a row blame the LMS for the same one; from then on its attempts count.
-MAX_EXCUSED = 20
+#: How often one enrollment may be excused although the LMS took others' writes afterwards: from then on it is
+#: the enrollment that is bad, and its attempts count.
+MAX_DISPROVED = 20
+#: ... and how often where nobody's write was taken: a day of five-minute runs. Poison among poison looks like
+#: an outage, and must not be written for ever.
+MAX_EXCUSED = 300
 
 T = TypeVar("T")
+
+
+def may_be_excused(history: History) -> bool:
+    """False for an enrollment on whose account the LMS was blamed too often."""
+    return history.disproved < MAX_DISPROVED and history.excused < MAX_EXCUSED
 
 
 class Breaker(Generic[T]):

@@ -44,14 +44,18 @@ def attempts_used(enrollment: AnyEnrollment, history: History) -> int:
     return max(enrollment.sync.retry_count, history.attempts)
 
 
+#: Seconds that an order may lie ahead of our clock: so far two machines' clocks may differ. An instant
+#: further ahead is a broken document, not a new order.
+_CLOCKS_DIFFER = 3600.0
+
+
 def is_too_new(enrollment: Enrollment, *, policy: RetryPolicy, now: datetime) -> bool:
     """True while the webhook may still be at it: the order, or its payment, is younger than `min_age`."""
     youngest = [instant for instant in (enrollment.paid_at, enrollment.settled_at) if instant is not None]
     if not youngest:
         return False
     age = now - max(youngest)
-    # An instant far in the future is a broken document, not a new order.
-    return timedelta(seconds=-policy.min_age) < age < timedelta(seconds=policy.min_age)
+    return timedelta(seconds=-_CLOCKS_DIFFER) < age < timedelta(seconds=policy.min_age)
 
 
 def before_looking(

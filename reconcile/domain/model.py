@@ -261,6 +261,7 @@ class History:
 
     attempts: int = 0  #: writes that used up an attempt
     excused: int = 0  #: writes that failed in a row with others and were blamed on the LMS
+    disproved: int = 0  #: of these, the ones after which the LMS enrolled somebody
     last_outcome: Outcome | None = None
     last_reason: Reason | None = None
     open_attempt: int | None = None  #: id of an attempt whose process died before its outcome

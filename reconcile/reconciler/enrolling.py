@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from reconcile import log
 from reconcile.domain.answers import excuse, judge
-from reconcile.domain.breaker import MAX_EXCUSED, Breaker
+from reconcile.domain.breaker import Breaker, may_be_excused
 from reconcile.domain.decision import attempts_used
 from reconcile.domain.model import EffectKey, Enroll, Enrollment, Outcome, Reason, Verdict
 from reconcile.errors import RateLimited, ReconcileError, ServiceUnavailable, TooManyEnrolls
@@ -169,6 +169,10 @@ class Enrolling:
                     except ReconcileError as error:
                         self._doubt(task)
                         self._halt.fail(error)
+                    except BaseException:
+                        # A bug after the request left is no answer either.
+                        self._doubt(task)
+                        raise
         finally:
             wait(waiting)
 
@@ -202,9 +206,7 @@ class Enrolling:
 
     def _trip(self, results: Results, last: Verdict) -> None:
         for write in self._breaker.drain():
-            # Excused for ever, a poison record among poison records would be written for ever.
-            excusable = write.task.entry.history.excused < MAX_EXCUSED
-            self._finish(write, results, blame_lms=excusable)
+            self._finish(write, results, blame_lms=may_be_excused(write.task.entry.history))
         what = f"{self._breaker.threshold} enrollments in a row failed by the LMS's own fault"
         hint = "Nothing was marked as failed and no attempt was used up; the next run tries again."
         limited = last.reason is Reason.RATE_LIMITED

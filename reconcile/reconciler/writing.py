@@ -64,6 +64,7 @@ class Writer:
         self._pacer = pacer
         self._sight_proven = sight_proven or not ports.platform.verified
         self._first_write = threading.Lock()
+        self._look_failed = False
 
     def write(self, entry: Surveyed, *, tried: int) -> Attempt | NotBegun | None:
         """Enroll once. `tried` writes were made for this order in this run before.
@@ -106,7 +107,7 @@ class Writer:
         if obstacle is not None:
             self._ports.audit.finish(attempt_id, obstacle, at=self._ports.clock.now())
             return obstacle
-        _log.info("Attempting Frappe LMS enrollment", **self._context(enrollment))
+        # Nothing stands between the fence and the request: not even a line to a log that may block.
         result = self._send(attempt_id, enrollment)
         conclusion = self._conclude(result, entry)
         if conclusion.hold:
@@ -123,12 +124,13 @@ class Writer:
         )
 
     def _obstacle(self, enrollment: Enrollment, lease: Lease) -> Verdict | None:
-        """The last look before the write: the order as it is now, then the lease."""
+        """The last look before the write: the order as it is now, then, last of all, the lease."""
         wanted = self._ports.source.still_unsynced(enrollment.id)
         if isinstance(wanted, Reason):
             return Verdict(outcome=Outcome.SKIPPED, reason=wanted)
         if not wanted:
             return Verdict(outcome=Outcome.SKIPPED, error="synced by the storefront meanwhile")
+        _log.info("Attempting Frappe LMS enrollment", **self._context(enrollment))
         if not self._ports.leases.fence(lease):
             return Verdict(outcome=Outcome.SKIPPED, reason=Reason.LEASE_HELD)
         return None
@@ -180,7 +182,7 @@ class Writer:
             try:
                 seen = platform.observe([enrollment.key])[enrollment.key]
             except (TransientError, ProtocolViolation) as error:
-                _log.warning("second look failed", error=str(error), **self._context(enrollment))
+                self._tell_failed_look(error)
         unanswered_before = entry.history.open_attempt is not None or (
             entry.history.last_reason is Reason.LMS_TIMEOUT
         )
@@ -194,7 +196,7 @@ class Writer:
         try:
             seen = self._ports.platform.observe([enrollment.key])[enrollment.key]
         except (TransientError, ProtocolViolation) as error:
-            _log.warning("second look failed", error=str(error), **self._context(enrollment))
+            self._tell_failed_look(error)
             return
         if isinstance(seen, Enrolled):
             self._sight_proven = True
@@ -206,6 +208,12 @@ class Writer:
                 hint="Give the key's user the role Moderator in the LMS, then run again.",
             )
         )
+
+    def _tell_failed_look(self, error: ReconcileError) -> None:
+        """Once a run: an outage is not told for each learner."""
+        if not self._look_failed:
+            self._look_failed = True
+            _log.info("second look failed", error=str(error), run_id=self._run_id)
 
     def _tell(self, verdict: Verdict, enrollment: Enrollment) -> None:
         if verdict.outcome.has_access:

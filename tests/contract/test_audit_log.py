@@ -31,22 +31,23 @@ class TestSqlAuditLog(AuditLogContract):
             yield log
 
 
-@pytest.mark.skipif("RECONCILE_TEST_POSTGRES_URL" not in os.environ, reason="no PostgreSQL server")
-class TestSqlAuditLogOnPostgres(AuditLogContract):
-    @pytest.fixture
-    def log(self) -> Iterator[AuditLog]:
-        server = make_url(os.environ["RECONCILE_TEST_POSTGRES_URL"]).set(drivername="postgresql+psycopg")
-        database = f"audit_{uuid4().hex}"
-        engine = create_engine(server, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {database}"))
-        try:
-            with open_audit(server.set(database=database).render_as_string(hide_password=False)) as log:
-                yield log
-        finally:
+if "RECONCILE_TEST_POSTGRES_URL" in os.environ:
+
+    class TestSqlAuditLogOnPostgres(AuditLogContract):
+        @pytest.fixture
+        def log(self) -> Iterator[AuditLog]:
+            server = make_url(os.environ["RECONCILE_TEST_POSTGRES_URL"]).set(drivername="postgresql+psycopg")
+            database = f"audit_{uuid4().hex}"
+            engine = create_engine(server, isolation_level="AUTOCOMMIT")
             with engine.connect() as connection:
-                connection.execute(text(f"DROP DATABASE {database}"))
-            engine.dispose()
+                connection.execute(text(f"CREATE DATABASE {database}"))
+            try:
+                with open_audit(server.set(database=database).render_as_string(hide_password=False)) as log:
+                    yield log
+            finally:
+                with engine.connect() as connection:
+                    connection.execute(text(f"DROP DATABASE {database}"))
+                engine.dispose()
 
 
 class TestInMemoryAuditLog(AuditLogContract):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from reconcile.adapters import mongo_leases
 from reconcile.adapters.mongo_leases import MongoLeases
 from reconcile.domain.model import EffectKey
 from reconcile.ports import Leases, Origin
@@ -148,6 +149,67 @@ def test_many_at_once_take_each_key_once(case: Case) -> None:
         taken = [key for got in pool.map(take, range(8)) for key in got]
 
     assert sorted(taken) == sorted(keys)
+
+
+# --- MongoDB's own: clocks and what the TTL index may take away ------------------------------
+
+
+def test_leases_taken_after_the_machine_slept_are_not_born_expired(
+    database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our monotonic clock stands still in a suspended machine, the server's does not."""
+    leases = MongoLeases(database, origin=ORIGIN, ttl=TTL, hold=HOLD)
+    leases.take(KEYS[:1], "before")
+    monkeypatch.setattr(mongo_leases, "time", _Behind(seconds=3600))
+
+    taken = leases.take(KEYS[1:3], "after")
+
+    assert all(leases.fence(lease) for lease in taken.values())
+
+
+def test_a_hold_is_as_long_as_it_is_also_after_the_machine_slept(
+    database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = MongoLeases(database, origin=ORIGIN, ttl=TTL, hold=HOLD)
+    lease = leases.take(KEYS[:1], "before")[KEYS[0]]
+    leases.hold(lease)
+    leases.release([lease])
+    monkeypatch.setattr(mongo_leases, "time", _Behind(seconds=3600))
+
+    for seen in (leases.peek(KEYS[:1]), leases.take(KEYS[:1], "after")):
+        until = seen[KEYS[0]].hold_until
+        assert until is not None
+        assert until - datetime.now(UTC) < timedelta(seconds=HOLD)
+
+
+class _Behind:
+    """The module `time`, whose monotonic clock has stood still for so long."""
+
+    def __init__(self, *, seconds: float) -> None:
+        self._seconds = seconds
+
+    def monotonic(self) -> float:
+        return time.monotonic() - self._seconds
+
+
+@pytest.mark.parametrize("long", ["ttl", "hold"])
+def test_no_document_goes_before_its_hold_is_over(database: Database[dict[str, Any]], long: str) -> None:
+    seconds = {"ttl": TTL, "hold": HOLD} | {long: timedelta(days=3).total_seconds()}
+    leases = MongoLeases(database, origin=ORIGIN, **seconds)
+    instants = ("expires_at", "writing_until", "hold_until")
+    taken = leases.take(KEYS[:1], "r1")[KEYS[0]]
+
+    for step in (leases.renew, lambda: leases.fence(taken), lambda: leases.hold(taken)):
+        (document,) = database["reconcile_leases"].find()
+        known = [document[name] for name in instants if document.get(name) is not None]
+        assert document["purge_at"] > max(known)
+        step()
+    (document,) = database["reconcile_leases"].find()
+    assert document["purge_at"] > document["hold_until"]
+    leases.release([taken])
+    if long == "hold":
+        (document,) = database["reconcile_leases"].find()
+        assert document["purge_at"] > document["hold_until"]
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])

@@ -140,18 +140,19 @@ def test_answers_as_recorded(
     _compare(case, status=status, headers=headers, body=body)
 
 
-@pytest.mark.skipif(not all(_REAL), reason="FRAPPE_TEST_URL and FRAPPE_TEST_KEY name no server")
-@pytest.mark.parametrize("case", [case for case in CASES if case.anywhere], ids=lambda case: case.name)
-def test_a_real_server_answers_as_recorded(case: Case) -> None:
-    player = Player(_REAL[0] or "", keys={"integration": _REAL[1] or ""})
-    try:
-        status, headers, body = player.send(case)
-    finally:
-        player.close()
-    if status == 200 and case.name.startswith("02_whoami"):
-        assert "@" in body["message"]
-        return
-    _compare(case, status=status, headers=headers, body=body)
+if all(_REAL):
+
+    @pytest.mark.parametrize("case", [case for case in CASES if case.anywhere], ids=lambda case: case.name)
+    def test_a_real_server_answers_as_recorded(case: Case) -> None:
+        player = Player(_REAL[0] or "", keys={"integration": _REAL[1] or ""})
+        try:
+            status, headers, body = player.send(case)
+        finally:
+            player.close()
+        if status == 200 and case.name.startswith("02_whoami"):
+            assert "@" in body["message"]
+            return
+        _compare(case, status=status, headers=headers, body=body)
 
 
 def test_what_is_not_replayed_exists() -> None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from types import ModuleType
 
+import bson
+import bson.errors
 import pymongo.errors
 import pytest
 import requests.exceptions as theirs
+import sqlalchemy.exc
 
+from reconcile.adapters.audit_errors import Place, mapped
 from reconcile.adapters.frappe_answers import CONFIRM_METHOD, confirmed
 from reconcile.adapters.http_answer import Answer
 from reconcile.adapters.http_errors import MAPPING, Fault, to_error
-from reconcile.adapters.mongo_errors import HINTS, translate
+from reconcile.adapters.mongo_errors import HINTS, store_errors, translate
 from reconcile.domain.answers import EnrollAnswer, Garbled, Unanswered, Unserved, WriteResult, conclude
 from reconcile.domain.model import Enrolled, NotEnrolled, Reason
 from reconcile.errors import (
     AmbiguousWrite,
+    AuditUnavailable,
     AuthenticationFailed,
     ConfigurationError,
     ProtocolViolation,
@@ -87,11 +94,12 @@ NOT_SENT = [theirs.ConnectTimeout()]
         ("500, 501, 408", _sent(500)),
         ("500, 501, 408", _sent(501)),
         ("500, 501, 408", _sent(408)),
-        ("503", _sent(503)),
+        ("503 of Frappe's own", _sent(503, b'{"exc_type": "SessionStopped"}')),
+        ("503 of Frappe's own", _sent(525)),
         ("429", _sent(429)),
-        *(("read time-out", _sent(status)) for status in (502, 504, 520, 524)),
+        *(("read time-out", _sent(status)) for status in (502, 503, 504, 520, 524)),
         *(("read time-out", to_error(error, "enroll", write=True)) for error in BROKEN),
-        *(("503", to_error(error, "enroll", write=True)) for error in NOT_SENT),
+        *(("503 of Frappe's own", to_error(error, "enroll", write=True)) for error in NOT_SENT),
         ("any other 5xx", _sent(507)),
         ("any other 4xx", _sent(413)),
     ],
@@ -156,6 +164,77 @@ _FAULTS = {
 def test_each_class_of_requests_is_told(kind: type[BaseException]) -> None:
     row = next(line for line in ROWS if f"`{kind.__name__}`" in line.split("|")[1])
     assert row.split("|")[2].strip().startswith(_FAULTS[MAPPING[kind]])
+
+
+def test_the_table_of_requests_has_every_class_there_is() -> None:
+    """Not only those that our own table knows."""
+    there = {kind.__name__ for kind in errors_of(theirs, theirs.RequestException)}
+    told = {name for row in ROWS for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert there - told == set()
+
+
+def errors_of(module: ModuleType, *families: type[BaseException]) -> list[type[BaseException]]:
+    """Every exception class that a library's module makes, warnings left out."""
+    found = [
+        member
+        for member in vars(module).values()
+        if isinstance(member, type)
+        and issubclass(member, Exception)
+        and not issubclass(member, Warning)
+        and member.__module__ == module.__name__
+    ]
+    assert all(issubclass(member, families) for member in found), "a family that the edge does not catch"
+    return found
+
+
+STORE_ERRORS = [
+    *errors_of(pymongo.errors, pymongo.errors.PyMongoError, bson.errors.BSONError),
+    *errors_of(bson.errors, bson.errors.BSONError),
+]
+
+
+@pytest.mark.parametrize("kind", STORE_ERRORS, ids=lambda kind: kind.__name__)
+def test_every_class_of_pymongo_becomes_what_the_table_says(kind: type[Exception]) -> None:
+    """The rows name the exceptions to the rule; every class there is follows one of them or the rule."""
+    settings = next(line for line in ROWS if "`InvalidURI`" in line)
+    error = kind.__new__(kind)
+    error.args = ("bob@example.com",)
+
+    with pytest.raises(ReconcileError) as caught, store_errors("testing"):
+        raise error
+
+    expected = ConfigurationError if f"`{kind.__name__}`" in settings else StoreUnavailable
+    assert type(caught.value) is expected
+    assert caught.value.hint
+    assert "bob@" not in str(caught.value)
+
+
+def test_what_the_encoder_lets_through_is_caught_too() -> None:
+    for spoiled in ("\ud800", 2**64):
+        with pytest.raises(StoreUnavailable), store_errors("testing"):
+            bson.encode({"value": spoiled})
+
+
+AUDIT_ERRORS = [
+    kind
+    for kind in (
+        *errors_of(sqlalchemy.exc, Exception),
+        *errors_of(sqlite3, sqlite3.Error, sqlite3.Warning),
+    )
+    # The asynchronous drivers' own, which SQLAlchemy wraps.
+    if kind.__name__ != "EmulatedDBAPIException"
+]
+
+
+@pytest.mark.parametrize("kind", AUDIT_ERRORS, ids=lambda kind: kind.__name__)
+def test_every_class_of_the_audit_s_libraries_ends_as_unavailable(kind: type[Exception]) -> None:
+    wraps = issubclass(kind, sqlalchemy.exc.StatementError)
+    error = kind("it failed", {}, {}, sqlite3.Error("it failed")) if wraps else kind.__new__(kind)
+
+    with pytest.raises(AuditUnavailable) as caught, mapped(Place(name="audit.db")):
+        raise error
+
+    assert caught.value.hint
 
 
 def test_the_classes_of_pymongo_are_told() -> None:

@@ -201,6 +201,14 @@ class InMemoryAuditLog:
         }
         return {name: said for name, said in words.items() if said.kind is InterventionKind.IGNORE}
 
+    def _last_success(self) -> int:
+        """The newest attempt that enrolled somebody; 0 where there is none."""
+        for attempt_id in sorted(self.attempts, reverse=True):
+            verdict = self.attempts[attempt_id].verdict
+            if verdict is not None and verdict.outcome is Outcome.ENROLLED:
+                return attempt_id
+        return 0
+
     def _append(self, row: Attempt) -> int:
         self._require(row.run_id in self.runs, "no such run")
         self.attempts[row.attempt_id] = row
@@ -220,6 +228,7 @@ class InMemoryAuditLog:
         return History(
             attempts=sum(verdict.attempts > 0 for verdict in verdicts),
             excused=sum(row.was_excused for row in rows),
+            disproved=sum(row.was_excused and row.attempt_id < self._last_success() for row in rows),
             last_outcome=verdicts[-1].outcome if verdicts else None,
             last_reason=verdicts[-1].reason if verdicts else None,
             open_attempt=max((row.attempt_id for row in rows if self._is_left_open(row)), default=None),

@@ -111,7 +111,9 @@ class FakeSource:
         document = self.documents.get(enrollment_id)
         if document is None or document["status"] != "paid":
             return Reason.NOT_PAID
-        return not self._parse(document).sync.is_synced
+        if self._parse(document).sync.is_synced:
+            return False
+        return Reason.RETRY_JOB_ACTIVE if enrollment_id in self.active_jobs else True
 
     def retry_jobs_active(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
         return frozenset(self.active_jobs & set(enrollment_ids))

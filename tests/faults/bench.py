@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -39,31 +38,6 @@ class QuickClock(SystemClock):
 
     def sleep(self, seconds: float) -> None:
         super().sleep(min(seconds, 0.05))
-
-
-class WarningLines(logging.Handler):
-    """Counts what operators would see as WARNING or above."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
-@contextmanager
-def warnings_counted() -> Iterator[list[str]]:
-    """The WARNING lines (and above) of our own loggers in the block."""
-    handler, ours = WarningLines(), logging.getLogger("reconcile")
-    level = ours.level
-    ours.addHandler(handler)
-    ours.setLevel(logging.WARNING)
-    try:
-        yield handler.lines
-    finally:
-        ours.removeHandler(handler)
-        ours.setLevel(level)
 
 
 @dataclass(kw_only=True)

@@ -256,6 +256,16 @@ def test_an_order_is_read_again_before_a_write(database: Orders) -> None:
     assert orders.still_unsynced(insert(database, SYNCED)) is False
     assert orders.still_unsynced(insert(database, status="failed")) is Reason.NOT_PAID
     assert orders.still_unsynced(str(ObjectId())) is Reason.NOT_PAID
+    taken_up = insert(database)
+    job = {
+        "enrollmentId": ObjectId(taken_up),
+        "status": "processing",
+        "processingStartedAt": datetime.now(UTC),
+    }
+    database.retryjobs.insert_one(job)
+    assert orders.still_unsynced(taken_up) is Reason.RETRY_JOB_ACTIVE
+    database.retryjobs.update_one({}, {"$set": {"status": "pending"}})
+    assert orders.still_unsynced(taken_up) is True
 
 
 def test_paid_orders_are_counted_for_each_learner_and_course(database: Orders) -> None:

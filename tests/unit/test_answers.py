@@ -18,12 +18,13 @@ from reconcile.domain.answers import (
     excuse,
     judge,
 )
-from reconcile.domain.breaker import Breaker
+from reconcile.domain.breaker import Breaker, may_be_excused
 from reconcile.domain.messages import SENTENCES, sentence
 from reconcile.domain.model import (
     UNNAMED_LMS_ID,
     CourseMissing,
     Enrolled,
+    History,
     MemberMissing,
     NotEnrolled,
     Outcome,
@@ -172,6 +173,24 @@ def test_the_breaker_counts_distinct_enrollments_in_a_row() -> None:
     assert not breaker.fault("d", "d1")
     assert breaker.fault("e", "e1")
     assert breaker.tripped
+
+
+@pytest.mark.parametrize(
+    ("history", "excused"),
+    [
+        (History(), True),
+        # An outage: nobody gets through.
+        (History(excused=299), True),
+        (History(excused=300), False),
+        # Others do.
+        (History(excused=150, disproved=19), True),
+        (History(excused=20, disproved=20), False),
+    ],
+)
+def test_an_enrollment_is_excused_until_it_is_known_to_be_the_bad_one(
+    history: History, excused: bool
+) -> None:
+    assert may_be_excused(history) is excused
 
 
 def test_a_late_success_does_not_clear_a_tripped_breaker() -> None:

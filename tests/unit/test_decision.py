@@ -106,6 +106,15 @@ MALFORMED = MalformedEnrollment(id="e2", problems=("email is missing",), reason=
             POLICY,
             Skip(Reason.TOO_NEW),
         ),
+        # of a machine whose clock is ahead of ours: the webhook may be at it right now
+        (
+            enrollment(paid_at=NOON + timedelta(minutes=10)),
+            NotEnrolled(),
+            NO_HISTORY,
+            POLICY,
+            Skip(Reason.TOO_NEW),
+        ),
+        (enrollment(paid_at=NOON + timedelta(hours=2)), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
         # a date in the year 2100 is a broken date, not a new order
         (enrollment(paid_at=NOON + timedelta(days=30000)), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
         (enrollment(paid_at=None), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),

@@ -56,7 +56,7 @@ def refusal(message: str, *, kind: str = "ValidationError", trace: bool = True) 
 # Statuses.
 
 
-@pytest.mark.parametrize("status", [502, 504, 520, 521, 522, 523, 524])
+@pytest.mark.parametrize("status", [502, 503, 504, 520, 521, 522, 523, 524])
 def test_what_a_gateway_gave_up_on_may_still_be_done(status: int) -> None:
     for read in (confirmed, keyless, rest):
         with pytest.raises(AmbiguousWrite):
