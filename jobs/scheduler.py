@@ -24,6 +24,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from jobs.crontab import CrontabTrigger, check, next_times
 from jobs.registry import JOBS, OFF, Job
+from jobs.watching import PULSE, TICK, Watching
 from reconcile import log
 from reconcile.bootstrap import build
 from reconcile.errors import ReconcileError
@@ -51,6 +52,7 @@ class Scheduler:
         #: Set by SIGTERM or SIGINT: running jobs drain.
         self.stop = threading.Event()
         self.counts: Counter[str] = Counter()
+        self.watching = Watching(self.settings, stop=self.stop)
         self._troubles: dict[str, str] = {}
         self._scheduler = BlockingScheduler(
             timezone=UTC,
@@ -58,6 +60,7 @@ class Scheduler:
                 # The main job has its own thread: a slow one of the others must not hold it up.
                 "reconcile_enrollments": ThreadPoolExecutor(1),
                 "default": ThreadPoolExecutor(1),
+                PULSE: ThreadPoolExecutor(1),
             },
             # Missed while the process slept or was busy: one run makes up for all of them, however late.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -65,7 +68,14 @@ class Scheduler:
         self._scheduler.add_listener(self._count, sum(_EVENTS))
 
     def run(self) -> None:
-        """Run the jobs until a signal; returns when the running ones have drained."""
+        """Run the jobs until a signal; returns when the running ones have drained.
+
+        Raises ConfigurationError where RECONCILE_HTTP cannot be listened on.
+        """
+        with self.watching:
+            self._run()
+
+    def _run(self) -> None:
         self._plan()
         before = {
             number: signal.signal(number, self._on_signal)
@@ -81,11 +91,13 @@ class Scheduler:
 
     def run_once(self, job: Job) -> int:
         """Run one job now, in this thread; its exit code. Raises what opening the application raises."""
-        with build(self.settings, stop=self.stop) as app:
+        with build(self.settings, stop=self.stop, metrics=self.watching.metrics) as app:
             return job.run(app)
 
     def _plan(self) -> None:
         self._scheduler.remove_all_jobs()
+        if self.watching.metrics is not None:
+            self._scheduler.add_job(self.watching.tick, "interval", seconds=TICK, id=PULSE, executor=PULSE)
         for job in JOBS:
             expression = job.schedule(self.settings)
             if expression.strip().lower() == OFF:
@@ -101,23 +113,27 @@ class Scheduler:
         try:
             code = self.run_once(job)
         except ReconcileError as error:
-            self.counts["failed"] += 1
+            self._happened(job.name, "failed")
             if self._troubles.get(job.name) != str(error):
                 _log.error("Job could not run", job=job.name, error=str(error), hint=error.hint)
             self._troubles[job.name] = str(error)
             return
-        self.counts["done"] += 1
+        self._happened(job.name, "done")
         if self._troubles.pop(job.name, None) is not None:
             _log.info("Job runs again", job=job.name)
         _log.debug("Job done", job=job.name, exit_code=code)
 
     def _count(self, event: JobEvent) -> None:
         what = _EVENTS[event.code]
-        self.counts[what] += 1
+        self._happened(event.job_id, what)
         error = getattr(event, "exception", None)
         _log.warning(
             "Job event", job=event.job_id, event_kind=what, error=repr(error) if error is not None else None
         )
+
+    def _happened(self, job: str, event: str) -> None:
+        self.counts[event] += 1
+        self.watching.job_event(job, event)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's signature
         if number == signal.SIGHUP:
@@ -137,6 +153,7 @@ class Scheduler:
             _log.error("Settings were not reloaded; the old ones stay", error=str(error), hint=error.hint)
             return
         self.settings = settings
+        self.watching.reload(settings)
         self._plan()
         _log.info("Settings reloaded", jobs={job.name: job.schedule(settings) for job in JOBS})
 

@@ -29,6 +29,9 @@ from reconcile.settings import Settings
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from reconcile.adapters.http import Observer
+    from reconcile.followup.metrics import Metrics
+
 
 class App:
     """One process's application: its ports, and what must be closed at the end."""
@@ -113,11 +116,13 @@ def build(
     audit: AuditLog | None = None,
     leases: Leases | None = None,
     clock: Clock | None = None,
+    metrics: Metrics | None = None,
 ) -> App:
     """Put the application together; only the audit database is opened.
 
     With `create_audit=False` an audit database that does not exist is not made: nothing is
-    remembered then. Raises ConfigurationError and AuditUnavailable.
+    remembered then. What runs do is counted in `metrics`. Raises ConfigurationError and
+    AuditUnavailable.
     """
     from reconcile.adapters.process import current_origin
     from reconcile.clock import SystemClock
@@ -132,13 +137,24 @@ def build(
             leases = leases or _leases(settings, database, origin)
         ports = Ports(
             source=source,
-            platform=platform or _platform(settings, opened, stop),
+            platform=platform or open_platform(settings, opened, stop, on_request=_observer(metrics)),
             audit=audit,
             leases=leases,
             clock=clock or SystemClock(stop),
             origin=origin,
         )
-        return App(settings, ports, stop=stop, resources=opened.pop_all())
+        follow_ups = _follow_ups(ports, stop=stop, metrics=metrics)
+        return App(settings, ports, stop=stop, resources=opened.pop_all(), follow_ups=follow_ups)
+
+
+def _follow_ups(ports: Ports, *, stop: threading.Event, metrics: Metrics | None) -> list[FollowUp]:
+    """What follows a run, in this order."""
+    steps: list[FollowUp] = []
+    if metrics is not None:
+        from reconcile.followup.metrics import Metering
+
+        steps.append(Metering(metrics, ports, stop=stop))
+    return steps
 
 
 def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:
@@ -168,7 +184,10 @@ def _leases(settings: Settings, database: Database[dict[str, Any]], origin: Orig
     return MongoLeases(database, origin=origin, ttl=settings.lease_ttl, hold=settings.ambiguous_hold)
 
 
-def _platform(settings: Settings, opened: ExitStack, stop: threading.Event) -> LearningPlatform:
+def open_platform(
+    settings: Settings, opened: ExitStack, stop: threading.Event, *, on_request: Observer | None = None
+) -> LearningPlatform:
+    """The LMS, not yet asked anything; its connections are closed with `opened`."""
     from reconcile.adapters.frappe import FrappeLms
     from reconcile.clock import SystemClock
 
@@ -178,10 +197,17 @@ def _platform(settings: Settings, opened: ExitStack, stop: threading.Event) -> L
         authorization=key.get_secret_value() if key is not None else None,
         via=settings.enroll_via,
         timeout=settings.timeout,
+        on_request=on_request,
         sleep=SystemClock(stop).sleep,
     )
     opened.callback(platform.close)
     return platform
+
+
+def _observer(metrics: Metrics | None) -> Observer | None:
+    from reconcile.adapters.frappe_operations import by_purpose
+
+    return by_purpose(metrics.request) if metrics is not None else None
 
 
 def _audit(settings: Settings, opened: ExitStack, *, create: bool) -> AuditLog:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
+from reconcile.cli.metering import metering
 from reconcile.cli.params import json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
@@ -25,6 +27,7 @@ Examples:
   reconcile run --email sam@example.com       one learner
   reconcile run --course python-basics --since 7d --max-enrolls 50
   reconcile run --json --quiet                for a script
+  reconcile run --metrics-file /var/lib/node_exporter/reconcile.prom
 
 \b
 Exit codes:
@@ -38,6 +41,12 @@ Exit codes:
 @click.option("--dry-run", is_flag=True, help="Look and decide, write nothing anywhere.")
 @selection_options
 @click.option("--max-enrolls", type=click.IntRange(min=0), metavar="N", help="Enroll N learners at most.")
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Add this run to the metrics in FILE, for node_exporter's textfile collector.",
+)
 @json_option
 @click.option("--quiet", is_flag=True, help="Warnings and errors only; no table.")
 def command(
@@ -50,6 +59,7 @@ def command(
     since: datetime | None,
     include_failed: bool,
     max_enrolls: int | None,
+    metrics_file: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -59,17 +69,26 @@ def command(
     and records them.
     """
     selection = Selection(enrollment_ids=enrollments, email=email, course=course, since=since, limit=limit)
-    try:
-        with draining() as stop, application(create_audit=not dry_run, quiet=quiet, stop=stop) as app:
-            options = app.options(
-                selection=selection, include_failed=include_failed, max_enrolls=max_enrolls, dry_run=dry_run
-            )
-            with watching(enabled=not quiet and not as_json) as progress:
-                result = app.reconcile(options, progress=progress, stop=stop)
-    except ReconcileError as error:
-        if as_json:
-            click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
-        raise
+    if dry_run and metrics_file is not None:
+        raise click.UsageError("--metrics-file counts runs, and a dry run is none; leave one of them out")
+    with metering(metrics_file) as metrics:
+        try:
+            with (
+                draining() as stop,
+                application(create_audit=not dry_run, quiet=quiet, stop=stop, metrics=metrics) as app,
+            ):
+                options = app.options(
+                    selection=selection,
+                    include_failed=include_failed,
+                    max_enrolls=max_enrolls,
+                    dry_run=dry_run,
+                )
+                with watching(enabled=not quiet and not as_json) as progress:
+                    result = app.reconcile(options, progress=progress, stop=stop)
+        except ReconcileError as error:
+            if as_json:
+                click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
+            raise
     if as_json:
         click.echo(json.dumps(result.summary.as_json()))
     elif not quiet:

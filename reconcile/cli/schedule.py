@@ -14,6 +14,7 @@ Examples:
   reconcile schedule --list                       the jobs and when they come next
   reconcile schedule --once reconcile_enrollments run one job now
   RECONCILE_SCHEDULE='*/10 6-23 * * *' reconcile schedule
+  RECONCILE_HTTP=127.0.0.1:9108 reconcile schedule     with /healthz, /readyz and /metrics
 
 The schedule has crontab's meaning, in RECONCILE_TIMEZONE (UTC); `off` switches a job off. SIGHUP
 reads the settings again. Several of these processes may run at once, also beside `reconcile run`.
