@@ -141,7 +141,6 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = _SILENCE
-    server_version, sys_version = "reconcile", ""
 
     def do_GET(self) -> None:
         """Answer with the page."""
@@ -186,7 +185,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """What the library itself refuses (no HTTP, too long): plain text that repeats nothing of it."""
+        # Of a request that could not be read the library assumes HTTP/0.9, which has no status line.
+        self.request_version = "HTTP/1.0"
         self._send(Page(body=f"{HTTPStatus(code).phrase}\n".encode(), status=code))
+
+    def version_string(self) -> str:
+        """The Server header: which Python this is concerns nobody."""
+        return "reconcile"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the library's signature
         """Nothing: probes come every few seconds."""
