@@ -4,103 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import socket
-import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from reconcile.adapters.mongo_connect import connect
 from reconcile.domain.measures import VERDICTS
 from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
-from tests.acceptance.harness import SECRETS, Started, World, until
-
-#: Samples by name and labels.
-Metrics = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-NEVER = "0 0 1 1 *"
-#: Longer than a minute's pause and the jitter, on a busy machine.
-A_RUN = 120.0
+from tests.acceptance.asking import A_RUN, NEVER, Metrics, Schedule
+from tests.acceptance.harness import World, until
 
 
-class Asked:
-    """A scheduler that listens."""
-
-    def __init__(self, world: World, started: Started, log: Path) -> None:
-        self.world, self.started, self._log = world, started, log
-        until(lambda: "Scheduler started" in self.log or started.process.poll() is not None, patience=60)
-        assert self.address is not None, self.log
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        found = re.search(r'"address": "http://(127\.0\.0\.1):(\d+)"', self.log)
-        return (found[1], int(found[2])) if found else None
-
-    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
-        assert self.address is not None
-        connection = HTTPConnection(*self.address, timeout=30)
-        try:
-            connection.request(method, path, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def readiness(self) -> tuple[int, dict[str, Any]]:
-        status, body = self.get("/readyz")
-        found: dict[str, Any] = json.loads(body)
-        assert found["ready"] == (status == 200) == all(check["ok"] for check in found["checks"].values())
-        return status, found["checks"]
-
-    def metrics(self) -> Metrics:
-        status, text = self.get("/metrics")
-        assert status == 200
-        assert not [secret for secret in SECRETS if secret in text]
-        assert "@" not in text
-        return {
-            (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.metrics()[f"reconcile_{name}", frozenset(labels.items())]
-
-    def stop(self) -> int:
-        self.started.signal(signal.SIGTERM)
-        return self.started.process.wait(60)
-
-
-@pytest.fixture
-def schedule(tmp_path: Path) -> Iterator[Any]:
-    opened = []
-
-    def start(world: World, **env: str | None) -> Asked:
-        log = (tmp_path / f"schedule{len(opened)}.log").open("w")
-        opened.append(log)
-        settings = {"RECONCILE_HTTP": "127.0.0.1:0", "RECONCILE_SCHEDULE": NEVER, **env}
-        return Asked(world, world.start("schedule", env=settings, stderr=log), Path(log.name))
-
-    yield start
-    for log in opened:
-        log.close()
-
-
-def test_a_run_is_seen_while_it_goes_and_when_it_is_over(seeded: World, schedule: Any) -> None:
+def test_a_run_is_seen_while_it_goes_and_when_it_is_over(seeded: World, schedule: Schedule) -> None:
     seeded.lms.faults.add(Fault(kind="latency", operation="enroll", times=30, delay=0.2))
     before = seeded.run("status", "--json", code=0).json
     asked = schedule(seeded, RECONCILE_SCHEDULE="* * * * *")
@@ -181,93 +98,7 @@ def _is_what_status_says(world: World, metrics: Metrics) -> None:
     assert metrics["reconcile_oldest_unsynced_seconds", frozenset()] == pytest.approx(age, abs=60)
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[World]:
-    """A MongoDB that this test may stop, an order that was enrolled, and the audit of that run."""
-    folder = tmp_path / "own"
-    folder.mkdir()
-    with EmbeddedMongo() as mongo, FrappeStandIn(load_site([], [])) as lms:
-        database = connect(mongo.uri("shop"), "shop")
-        world = World(mongo=mongo, database=database, lms=lms, folder=folder)
-        world.order("sam@example.com")
-        world.run("run", "--quiet", code=0)
-        yield world
-        world.clean_up()
-        database.client.close()
-
-
-def test_ready_is_who_reaches_all_three_and_has_run(own: World, schedule: Any) -> None:
-    asked = schedule(own)
-    status, checks = asked.readiness()
-    assert (status, set(checks)) == (200, {"scheduler", "mongodb", "lms", "audit", "last_run"})
-
-    # The LMS is gone.
-    port = int(own.lms.url.rpartition(":")[2])
-    own.lms.stop()
-    until(lambda: not asked.readiness()[1]["lms"]["ok"])
-    status, checks = asked.readiness()
-    assert status == 503
-    assert [name for name, check in checks.items() if not check["ok"]] == ["lms"]
-
-    # So is MongoDB; the answer comes in time all the same, and the process itself is well.
-    own.mongo.kill()
-    until(lambda: not asked.readiness()[1]["mongodb"]["ok"])
-    asked_at = time.monotonic()
-    until(lambda: "mongodb" in asked.get("/readyz")[1])
-    assert time.monotonic() - asked_at < 15
-    assert asked.get("/healthz")[0] == 200
-    body = asked.get("/readyz")[1]
-    assert not [secret for secret in SECRETS if secret in body]
-    assert "@" not in body
-
-    # They are back.
-    own.mongo.start()
-    with FrappeStandIn(own.lms.site, port=port):
-        until(lambda: asked.readiness()[0] == 200, patience=60)
-
-        # The last run gets too old: settings are read again.
-        (own.folder / ".env").write_text("RECONCILE_READY_AGE=0.1s\n")
-        asked.started.signal(signal.SIGHUP)
-        until(lambda: not asked.readiness()[1]["last_run"]["ok"])
-        assert "RECONCILE_READY_AGE" in asked.readiness()[1]["last_run"]["detail"]
-
-        # The audit is gone.
-        own.audit_file.rename(own.folder / "elsewhere.db")
-        until(lambda: not asked.readiness()[1]["audit"]["ok"], patience=60)
-    assert asked.stop() == 0
-
-
-def test_an_lms_that_hangs_is_not_waited_for(world: World, schedule: Any) -> None:
-    world.order("sam@example.com")
-    world.run("run", "--quiet", code=0)
-    asked = schedule(world)
-    assert asked.readiness()[0] == 200
-    world.lms.faults.add(Fault(kind="timeout_before", operation="ping", times=None, delay=60.0))
-
-    until(lambda: asked.readiness()[0] == 503, patience=60)
-    began = time.monotonic()
-    assert asked.readiness()[1]["lms"]["ok"] is False
-    assert time.monotonic() - began < 15
-    assert asked.get("/metrics")[0] == asked.get("/healthz")[0] == 200
-
-
-def test_probes_cannot_hammer_the_lms(world: World, schedule: Any) -> None:
-    world.order("sam@example.com")
-    world.run("run", "--quiet", code=0)
-    asked = schedule(world)
-    before, began = world.lms.counters["ping"], time.monotonic()
-    probes = [threading.Thread(target=lambda: [asked.get("/readyz") for _ in range(25)]) for _ in range(4)]
-    for probe in probes:
-        probe.start()
-    for probe in probes:
-        probe.join(120)
-
-    assert world.lms.counters["ping"] - before <= 2 + (time.monotonic() - began) / 5
-    # They are no requests of a run.
-    assert asked.metric("lms_request_duration_seconds_count", operation="ping", status="2xx") == 0
-
-
-def test_alive_is_who_ticks(world: World, schedule: Any) -> None:
+def test_alive_is_who_ticks(world: World, schedule: Schedule) -> None:
     """The tick is the scheduler's own doing: its age falls back again and again."""
     asked = schedule(world)
 
@@ -286,7 +117,7 @@ def test_alive_is_who_ticks(world: World, schedule: Any) -> None:
     assert asked.get("/healthz/")[0] == 404
 
 
-def test_a_run_that_cannot_begin_is_counted(world: World, schedule: Any) -> None:
+def test_a_run_that_cannot_begin_is_counted(world: World, schedule: Schedule) -> None:
     """The scheduler goes on without an audit database; metrics and job events say so."""
     nowhere = f"sqlite:///{world.folder}/nowhere/audit.db"
     asked = schedule(world, RECONCILE_SCHEDULE="* * * * *", RECONCILE_AUDIT_URL=nowhere)
@@ -318,7 +149,7 @@ def test_nobody_listens_unless_asked_to(world: World, tmp_path: Path) -> None:
     assert "Listening" not in Path(log.name).read_text()
 
 
-def test_hanging_clients_do_not_hold_up_the_end(world: World, schedule: Any) -> None:
+def test_hanging_clients_do_not_hold_up_the_end(world: World, schedule: Schedule) -> None:
     asked = schedule(world)
     assert asked.address is not None
     hanging = [socket.create_connection(asked.address) for _ in range(5)]

@@ -123,6 +123,7 @@ def test_what_is_no_request_is_refused_in_plain_text(
 
 
 def test_who_says_nothing_is_left(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < listener._Handler.timeout < listener.DEADLINE
     monkeypatch.setattr(listener._Handler, "timeout", 0.2)
     with socket.create_connection(address, timeout=30) as silent:
         assert silent.recv(1) == b""

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from reconcile.errors import ConfigurationError
 from reconcile.redaction import forget_secrets
 from reconcile.settings import Settings, rules
-from reconcile.settings.watching import host_and_port
 
 ENVIRON = {
     "MONGODB_URI": "mongodb://reader:pa%2Fssword@h1,h2/shop?authSource=admin",
@@ -256,51 +255,3 @@ def test_rest_needs_a_key() -> None:
     (problem,) = problems(FRAPPE_LMS_API_KEY="", RECONCILE_ENROLL_VIA="rest")
 
     assert problem.startswith("FRAPPE_LMS_API_KEY: is required")
-
-
-@pytest.mark.parametrize(
-    ("value", "address"),
-    [
-        ("127.0.0.1:9108", ("127.0.0.1", 9108)),
-        ("[::1]:9108", ("::1", 9108)),
-        ("0.0.0.0:9108", ("0.0.0.0", 9108)),
-        ("[::]:9108", ("::", 9108)),
-        ("localhost:0", ("localhost", 0)),
-        ("off", None),
-        ("OFF", None),
-        ("", None),
-    ],
-)
-def test_where_to_listen(value: str, address: tuple[str, int] | None) -> None:
-    assert host_and_port(load(RECONCILE_HTTP=value).http) == address
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "9108",
-        ":9108",
-        "127.0.0.1",
-        "127.0.0.1:",
-        "127.0.0.1:http",
-        "127.0.0.1:65536",
-        "127.0.0.1:-1",
-        "::1:9108",
-        "[::1]",
-        "http://127.0.0.1:9108",
-        "127.0.0.1:9108/metrics",
-        "127.0.0.1:٩١٠٨",
-        "a b:1",
-        "on",
-    ],
-)
-def test_what_is_no_address_to_listen_on(value: str) -> None:
-    (problem,) = problems(RECONCILE_HTTP=value)
-    assert problem.startswith(
-        "RECONCILE_HTTP: must be HOST:PORT such as 127.0.0.1:9108 or [::1]:9108, or off"
-    )
-
-
-def test_nobody_listens_unless_asked() -> None:
-    assert host_and_port(load().http) is None
-    assert load().ready_age == 900
