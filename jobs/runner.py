@@ -13,7 +13,7 @@ from jobs.registry import Job
 from reconcile import log
 from reconcile.bootstrap import App, Notify, build
 from reconcile.clock import SystemClock
-from reconcile.domain.summary import ExitCode
+from reconcile.domain.summary import AbortReason, ExitCode
 from reconcile.errors import ReconcileError
 from reconcile.ports import Clock
 from reconcile.reconciler.abort import abort_reason
@@ -49,7 +49,16 @@ class Runner:
         self._clock = clock or SystemClock()
         #: How firings ended, over all jobs; each by one of DONE, FAILED, ERROR.
         self.counts: Counter[str] = Counter()
+        #: Told of each: the job's name and how its firing ended.
+        self.on_event: Callable[[str, str], None] = _nobody
+        #: Told where a firing broke off, so that the job itself could tell nobody: its name and why.
+        self.on_broken: Callable[[str, str], None] = _nobody
         self._troubles: dict[str, _Trouble] = {}
+
+    def count(self, job: str, event: str) -> None:
+        """Count how a firing ended, and tell whoever listens."""
+        self.counts[event] += 1
+        self.on_event(job, event)
 
     def once(self, job: Job, settings: Settings, *, notify: Notify | None = None) -> int:
         """Run one job now, in this thread; its exit code. Raises whatever the job raises."""
@@ -70,12 +79,15 @@ class Runner:
                 app.known_trouble = trouble.kind if trouble is not None else None
                 code = job.run(app)
         except ReconcileError as error:
+            self.on_broken(job.name, abort_reason(error))
             self._in_trouble(job, abort_reason(error), error=str(error), hint=error.hint or None)
         except SystemExit as error:
-            self.counts[ERROR] += 1
+            self.count(job.name, ERROR)
+            self.on_broken(job.name, AbortReason.BUG)
             _log.error("Job called sys.exit, which ends nothing here", job=job.name, code=str(error.code))
         except BaseException:  # noqa: BLE001  a pool's thread has nobody to raise to
-            self.counts[ERROR] += 1
+            self.count(job.name, ERROR)
+            self.on_broken(job.name, AbortReason.BUG)
             _log.exception("Job failed; this is a bug", job=job.name)
         else:
             if code in _TROUBLE:
@@ -84,7 +96,7 @@ class Runner:
                 self._went_well(job, code)
 
     def _in_trouble(self, job: Job, kind: str, *, error: str | None, hint: str | None) -> None:
-        self.counts[FAILED] += 1
+        self.count(job.name, FAILED)
         trouble = self._troubles.get(job.name)
         if trouble is None or trouble.kind != kind:
             since = trouble.since if trouble is not None else self._clock.now()
@@ -102,7 +114,7 @@ class Runner:
             _log.debug("Job could still not run", job=job.name, reason=kind, error=error)
 
     def _went_well(self, job: Job, code: int) -> None:
-        self.counts[DONE] += 1
+        self.count(job.name, DONE)
         trouble = self._troubles.pop(job.name, None)
         if trouble is not None:
             _log.info(
@@ -116,3 +128,7 @@ class Runner:
 
     def _build(self, settings: Settings) -> App:
         return build(settings, stop=self._stop)
+
+
+def _nobody(job: str, what: str) -> None:
+    """Nobody listens."""

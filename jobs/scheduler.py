@@ -31,7 +31,9 @@ from jobs.registry import JOBS, Job
 from jobs.runner import Runner
 from jobs.signals import Signals
 from jobs.timetable import checked, expression_of
+from jobs.watching import Watching
 from reconcile import log
+from reconcile.bootstrap import App, build
 from reconcile.errors import ReconcileError
 from reconcile.settings import Settings
 
@@ -89,7 +91,10 @@ class Scheduler:
         self.settings = checked(load(), jobs)
         #: Set by SIGTERM or SIGINT: running jobs drain.
         self.stop = threading.Event()
-        self.runner = runner or Runner(stop=self.stop)
+        self.watching = Watching(self.settings, stop=self.stop, looked_at=lambda: self.looked_at)
+        self.runner = runner or Runner(stop=self.stop, open_app=self._open)
+        self.runner.on_event = self.watching.job_event
+        self.runner.on_broken = self.watching.job_broke
         self._planned: dict[str, tuple[str, str]] = {}
         self._planning = threading.Lock()
         self._started = threading.Event()
@@ -115,8 +120,11 @@ class Scheduler:
         return {job.id: job.next_run_time for job in self._loop.get_jobs()}
 
     def run(self) -> None:
-        """Run the jobs until a signal; returns when the running ones have drained. In the main thread."""
-        with Signals(on_stop=self.drain, on_reload=self.reload):
+        """Run the jobs until a signal; returns when the running ones have drained. In the main thread.
+
+        Raises ConfigurationError where RECONCILE_HTTP cannot be listened on.
+        """
+        with self.watching, Signals(on_stop=self.drain, on_reload=self.reload):
             self.serve()
 
     def serve(self) -> None:
@@ -141,6 +149,7 @@ class Scheduler:
             _log.error("Settings were not reloaded; the old ones stay", error=str(error), hint=error.hint)
             return
         self.settings = settings
+        self.watching.reload(settings)
         self._plan()
         _log.info("Settings reloaded", jobs=self._told(), timezone=settings.timezone)
 
@@ -201,12 +210,15 @@ class Scheduler:
                 )
                 self._planned[job.name] = wanted
 
+    def _open(self, settings: Settings) -> App:
+        return build(settings, stop=self.stop, metrics=self.watching.metrics)
+
     def _fire(self, job: Job) -> None:
         self.runner.fire(job, self.settings)
 
     def _count(self, event: JobEvent) -> None:
         what, told = _EVENTS[event.code]
-        self.counts[what] += 1
+        self.runner.count(event.job_id, what)
         error = getattr(event, "exception", None)
         _log.warning(told, job=event.job_id, error=repr(error) if error is not None else None)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from reconcile.adapters.mongo_orders import MongoOrders
     from reconcile.domain.drift import Finding
     from reconcile.drift import Looked
+    from reconcile.followup.metrics import Metrics
     from reconcile.mail_setup import Mail
     from reconcile.reconciler.dry_run import NoAudit
 
@@ -192,11 +193,13 @@ def build(
     leases: Leases | None = None,
     clock: Clock | None = None,
     notify: Notify | None = None,
+    metrics: Metrics | None = None,
 ) -> App:
     """Put the application together; only the audit database is opened.
 
     With `create_audit=False` an audit database that does not exist is not made: nothing is
-    remembered then. Raises ConfigurationError and AuditUnavailable.
+    remembered then. What runs do is counted in `metrics`. Raises ConfigurationError and
+    AuditUnavailable.
     """
     from reconcile.adapters.process import current_origin
     from reconcile.clock import SystemClock
@@ -213,7 +216,7 @@ def build(
             source = source or wiring.source(settings, database)
             leases = leases or wiring.leases(settings, database, origin)
         if platform is None:
-            platform = lms = wiring.platform(settings, opened, clock)
+            platform = lms = wiring.platform(settings, opened, clock, metrics=metrics)
         ports = Ports(
             source=source,
             platform=platform,
@@ -231,7 +234,7 @@ def build(
             orders=orders,
             lms=lms,
             notify=notify or tell_the_log,
-            follow_ups=[mail.step] if mail is not None and mail.step is not None else [],
+            follow_ups=wiring.follow_ups(ports, stop=stop, mail=mail, metrics=metrics),
             mail=mail,
         )
 

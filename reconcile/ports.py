@@ -206,6 +206,7 @@ class RecentRun:
 
     enrolled: int  #: learners newly enrolled
     lms_total: int | None  #: LMS enrollments there were, where the LMS told
+    finished_at: datetime | None = None
 
 
 class AuditLog(Protocol):

@@ -9,6 +9,7 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from reconcile.followup import FollowUp
 from reconcile.ports import AuditLog, Clock, EnrollmentSource, Leases, Origin
 from reconcile.reconciler import Ports
 from reconcile.settings import Settings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from reconcile.adapters.frappe import FrappeLms
     from reconcile.adapters.mongo_orders import MongoOrders
+    from reconcile.followup.metrics import Metrics
     from reconcile.mail_setup import Mail
 
 
@@ -28,6 +30,20 @@ def mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail | None
     from reconcile.mail_setup import set_up_mail
 
     return set_up_mail(settings, ports, stop)
+
+
+def follow_ups(
+    ports: Ports, *, stop: threading.Event, mail: Mail | None, metrics: Metrics | None
+) -> list[FollowUp]:
+    """What follows a run, in this order."""
+    steps: list[FollowUp] = []
+    if metrics is not None:
+        from reconcile.followup.metrics import Metering
+
+        steps.append(Metering(metrics, ports, stop=stop))
+    if mail is not None and mail.step is not None:
+        steps.append(mail.step)
+    return steps
 
 
 def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:
@@ -67,9 +83,12 @@ def leases(settings: Settings, database: Database[dict[str, Any]], origin: Origi
     return MongoLeases(database, origin=origin, ttl=settings.lease_ttl, hold=settings.ambiguous_hold)
 
 
-def platform(settings: Settings, opened: ExitStack, clock: Clock) -> FrappeLms:
+def platform(
+    settings: Settings, opened: ExitStack, clock: Clock, *, metrics: Metrics | None = None
+) -> FrappeLms:
     """The LMS; closed with `opened`."""
     from reconcile.adapters.frappe import FrappeLms
+    from reconcile.adapters.frappe_operations import by_purpose
 
     key = settings.authorization
     platform = FrappeLms(
@@ -77,6 +96,7 @@ def platform(settings: Settings, opened: ExitStack, clock: Clock) -> FrappeLms:
         authorization=key.get_secret_value() if key is not None else None,
         via=settings.enroll_via,
         timeout=settings.timeout,
+        on_request=by_purpose(metrics.request) if metrics is not None else None,
         sleep=clock.sleep,
     )
     opened.callback(platform.close)

@@ -196,14 +196,16 @@ class SqlAuditLog:
         """The last completed, applied runs, the newest first."""
         with self.store.reading() as connection:
             found = connection.execute(
-                select(runs.c.outcomes, runs.c.lms_total)
+                select(runs.c.outcomes, runs.c.lms_total, runs.c.finished_at)
                 .where(runs.c.status == RunStatus.COMPLETED.value, runs.c.mode == "apply")
                 .order_by(runs.c.started_at.desc())
                 .limit(RECENT)
             ).all()
         return [
             RecentRun(
-                enrolled=int(json.loads(row.outcomes).get(Outcome.ENROLLED.value, 0)), lms_total=row.lms_total
+                enrolled=int(json.loads(row.outcomes).get(Outcome.ENROLLED.value, 0)),
+                lms_total=row.lms_total,
+                finished_at=row.finished_at,
             )
             for row in found
         ]

@@ -237,11 +237,10 @@ class FrappeLms:
             return None
         return answer
 
-    def _list(self, query: Mapping[str, Any]) -> Answer:
+    def _list(self, query: Mapping[str, Any], *, operation: str | None = None) -> Answer:
         # POST: a long GET is refused, and a raw + becomes a space (FRAPPE, point 1).
-        return self._http.read(
-            _operation(query["doctype"]), "POST", "/api/method/frappe.client.get_list", body=query
-        )
+        name = operation or _operation(query["doctype"])
+        return self._http.read(name, "POST", "/api/method/frappe.client.get_list", body=query)
 
     def _count(self) -> int | None:
         """How many LMS enrollments there are, permitted to see or not; None where even that is refused."""
@@ -251,8 +250,9 @@ class FrappeLms:
         return None if answer.status in _NOT_PERMITTED else answers.count(answer, operation)
 
     def _sample(self) -> list[dict[str, Any]]:
-        answer = self._list(pages.sample_query(_SAMPLE))
-        return answers.rows(answer, _operation(pages.ENROLLMENT), texts=("name",))
+        operation = f"sample {pages.ENROLLMENT}"
+        answer = self._list(pages.sample_query(_SAMPLE), operation=operation)
+        return answers.rows(answer, operation, texts=("name",))
 
     def _is_mine(self, members: set[str]) -> bool:
         """Whether the only learner shown is the key's own user: then the list proves nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -45,3 +46,9 @@ def _client(uri: str) -> MongoClient[dict[str, Any]]:
             connectTimeoutMS=_CONNECT_MS,
             socketTimeoutMS=_SOCKET_MS,
         )
+
+
+def ping(database: Database[dict[str, Any]], *, within: float) -> None:
+    """Return if MongoDB answers within so many seconds. Raises StoreUnavailable and ConfigurationError."""
+    with store_errors("pinging"), pymongo.timeout(within):
+        database.command("ping")

@@ -15,6 +15,7 @@ from reconcile.domain.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.bootstrap import App
+    from reconcile.followup.metrics import Metrics
     from reconcile.settings import Group, Settings
 
 
@@ -34,13 +35,17 @@ DRAIN_SECONDS = 15.0
 
 @contextmanager
 def application(
-    *, create_audit: bool = True, quiet: bool = False, stop: threading.Event | None = None
+    *,
+    create_audit: bool = True,
+    quiet: bool = False,
+    stop: threading.Event | None = None,
+    metrics: Metrics | None = None,
 ) -> Iterator[App]:
     """The application over the real ports. Raises ConfigurationError and AuditUnavailable."""
     settings = load_settings(quiet=quiet)
     from reconcile.bootstrap import build
 
-    with build(settings, create_audit=create_audit, stop=stop) as app:
+    with build(settings, create_audit=create_audit, stop=stop, metrics=metrics) as app:
         yield app
 
 

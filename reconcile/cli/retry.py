@@ -14,12 +14,11 @@ from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
 from reconcile.cli.params import json_option
 from reconcile.cli.progress import watching
-from reconcile.cli.run import never_begun
+from reconcile.cli.run import told_in_json
 from reconcile.cli.summary import print_summary
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enroll, Reason, action_of
 from reconcile.domain.summary import ExitCode, RunStatus, RunSummary
-from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
 from reconcile.reconciler import APPLY
 from reconcile.reconciler.survey import Surveyed
@@ -64,27 +63,26 @@ def command(
         raise click.UsageError("--all goes alone: it is the whole backlog.")
     if not (everything or enrollment_ids or reason or course):
         raise click.UsageError("which orders? Name their ids, or --reason, --course or --all.")
-    try:
-        with draining() as stop, application(quiet=as_json, stop=stop) as app:
-            selection = Selection(enrollment_ids=enrollment_ids, course=course)
-            ids = _chosen(app, selection, Reason(reason) if reason else None)
-            if not ids:
-                say("No paid, unsynced order is meant by that; nothing to do.")
-                if as_json:
-                    click.echo(json.dumps(_nothing().as_json()))
-                return int(ExitCode.CONVERGED)
-            if not confirmed(f"Try {len(ids)} orders now?", yes=yes):
-                raise click.Abort
-            _record(app, enrollment_ids, everything=everything, reason=reason, course=course, count=len(ids))
-            options = app.options(
-                selection=Selection(enrollment_ids=tuple(ids)), immediately=True, max_enrolls=len(ids)
-            )
-            with watching(enabled=not as_json) as progress:
-                result = app.reconcile(options, progress=progress, stop=stop)
-    except ReconcileError as error:
-        if as_json:
-            click.echo(json.dumps(never_begun(error, mode=APPLY).as_json()))
-        raise
+    with (
+        told_in_json(as_json, mode=APPLY),
+        draining() as stop,
+        application(quiet=as_json, stop=stop) as app,
+    ):
+        selection = Selection(enrollment_ids=enrollment_ids, course=course)
+        ids = _chosen(app, selection, Reason(reason) if reason else None)
+        if not ids:
+            say("No paid, unsynced order is meant by that; nothing to do.")
+            if as_json:
+                click.echo(json.dumps(_nothing().as_json()))
+            return int(ExitCode.CONVERGED)
+        if not confirmed(f"Try {len(ids)} orders now?", yes=yes):
+            raise click.Abort
+        _record(app, enrollment_ids, everything=everything, reason=reason, course=course, count=len(ids))
+        options = app.options(
+            selection=Selection(enrollment_ids=tuple(ids)), immediately=True, max_enrolls=len(ids)
+        )
+        with watching(enabled=not as_json) as progress:
+            result = app.reconcile(options, progress=progress, stop=stop)
     if as_json:
         click.echo(json.dumps(result.summary.as_json()))
     else:

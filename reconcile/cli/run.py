@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
 from reconcile.cli.mail_preview import print_mail
+from reconcile.cli.metering import metering
 from reconcile.cli.params import NO_MATCH, json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
@@ -26,6 +30,7 @@ Examples:
   reconcile run --email sam@example.com       one learner
   reconcile run --course python-basics --since 7d --max-enrolls 50
   reconcile run --json --quiet                for a script
+  reconcile run --metrics-file /var/lib/node_exporter/reconcile.prom
 
 \b
 Exit codes:
@@ -39,6 +44,12 @@ Exit codes:
 @click.option("--dry-run", is_flag=True, help="Look and decide, write nothing anywhere.")
 @selection_options
 @click.option("--max-enrolls", type=click.IntRange(min=0), metavar="N", help="Enroll N learners at most.")
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Add this run to the metrics in FILE, for node_exporter's textfile collector.",
+)
 @json_option
 @click.option("--quiet", is_flag=True, help="Warnings and errors only; no table.")
 def command(
@@ -51,6 +62,7 @@ def command(
     since: datetime | None,
     include_failed: bool,
     max_enrolls: int | None,
+    metrics_file: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -60,25 +72,22 @@ def command(
     and records them.
     """
     selection = Selection(enrollment_ids=enrollments, email=email, course=course, since=since, limit=limit)
+    if dry_run and metrics_file is not None:
+        raise click.UsageError("--metrics-file counts runs, and a dry run is none; leave one of them out")
     # A rehearsal must not leave lines that say "enrollment successful" for operators to find.
     hushed = quiet or dry_run
-    try:
-        with draining() as stop, application(create_audit=not dry_run, quiet=hushed, stop=stop) as app:
-            options = app.options(
-                selection=selection, include_failed=include_failed, max_enrolls=max_enrolls, dry_run=dry_run
-            )
-            with watching(enabled=not quiet and not as_json) as progress:
-                result = app.reconcile(options, progress=progress, stop=stop)
-            mail = app.mail.preview.look() if dry_run and not as_json and app.mail is not None else None
-    except ReconcileError as error:
-        if as_json:
-            click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
-        raise
-    except Exception:
-        if as_json:
-            bug = ReconcileError("a bug")
-            click.echo(json.dumps(never_begun(bug, mode=DRY_RUN if dry_run else APPLY).as_json()))
-        raise
+    with (
+        metering(metrics_file) as metrics,
+        told_in_json(as_json, mode=DRY_RUN if dry_run else APPLY),
+        draining() as stop,
+        application(create_audit=not dry_run, quiet=hushed, stop=stop, metrics=metrics) as app,
+    ):
+        options = app.options(
+            selection=selection, include_failed=include_failed, max_enrolls=max_enrolls, dry_run=dry_run
+        )
+        with watching(enabled=not quiet and not as_json) as progress:
+            result = app.reconcile(options, progress=progress, stop=stop)
+        mail = app.mail.preview.look() if dry_run and not as_json and app.mail is not None else None
     if as_json:
         click.echo(json.dumps(result.summary.as_json()))
     elif not quiet:
@@ -92,8 +101,20 @@ def command(
     return int(result.summary.exit_code)
 
 
-def never_begun(error: ReconcileError, *, mode: str) -> RunSummary:
-    """The summary of a run that could not even begin: `--json` prints one object, whatever happens."""
+@contextmanager
+def told_in_json(as_json: bool, *, mode: str) -> Iterator[None]:  # noqa: FBT001  a command's own flag
+    """Print the one object of `--json` also where the run in the block could not even begin."""
+    try:
+        yield
+    except Exception as error:
+        if as_json:
+            known = error if isinstance(error, ReconcileError) else ReconcileError("a bug")
+            click.echo(json.dumps(_never_begun(known, mode=mode).as_json()))
+        raise
+
+
+def _never_begun(error: ReconcileError, *, mode: str) -> RunSummary:
+    """The summary of a run that never was."""
     now = datetime.now(UTC)
     summary = RunSummary(run_id="", mode=mode, started_at=now)
     summary.close(RunStatus.ABORTED, at=now, reason=abort_reason(error))

@@ -23,6 +23,7 @@ Examples:
   reconcile schedule --once daily_digest          the digest, on stdout
   RECONCILE_SCHEDULE='*/10 6-23 * * *' reconcile schedule
   RECONCILE_SCHEDULE_DIGEST=off reconcile schedule
+  RECONCILE_HTTP=127.0.0.1:9108 reconcile schedule     with /healthz, /readyz and /metrics
 
 Schedules have crontab's meaning, in RECONCILE_TIMEZONE (UTC); `off` switches a job off. SIGHUP
 reads the settings again. Several of these processes may run at once, also beside `reconcile run`.

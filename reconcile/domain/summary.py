@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from reconcile.domain.histogram import Histogram
 from reconcile.domain.model import Outcome, Reason, Verdict
 
 
@@ -50,6 +51,9 @@ class AbortReason(StrEnum):
 #: The run ended in good order at the limit that a person gave it; more is left to enroll.
 MAX_ENROLLS = "max_enrolls"
 
+#: Seconds from payment to access that are told apart: a minute, the schedule, hours, days, a month.
+WAITS = (60, 300, 600, 1800, 3600, 4 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400, 30 * 86400)
+
 _EXIT_OF_REASON = {
     Reason.UNAUTHORIZED.value: ExitCode.USAGE,
     Reason.FORBIDDEN.value: ExitCode.USAGE,
@@ -81,12 +85,23 @@ class RunSummary:
     left_over: int = 0  #: orders left alone because of `max_enrolls`
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
+    verdicts: Counter[tuple[Outcome, Reason | None]] = field(default_factory=Counter)
+    waits: Histogram = field(default_factory=lambda: Histogram(bounds=WAITS))  #: paid to access, in seconds
+    buried: int = 0  #: runs of dead processes that this one has closed as `crashed`
 
-    def add(self, verdict: Verdict) -> None:
-        """Count one enrollment's verdict."""
+    def add(self, verdict: Verdict, *, paid_at: datetime | None = None, at: datetime | None = None) -> None:
+        """Count one enrollment's verdict, reached at `at`.
+
+        How long its learner waited counts where we gave the access: `already_enrolled` says nothing of
+        when it was given.
+        """
         self.outcomes[verdict.outcome] += 1
+        self.verdicts[verdict.outcome, verdict.reason] += 1
         if verdict.reason is not None:
             self.reasons[verdict.reason] += 1
+        given_by_us = verdict.outcome in (Outcome.ENROLLED, Outcome.RECOVERED)
+        if given_by_us and paid_at is not None and at is not None:
+            self.waits.observe((at - paid_at).total_seconds())
 
     def close(self, status: RunStatus, *, at: datetime, reason: str | None = None) -> None:
         """Say how the run ended. Later calls change nothing: the first cause is the cause."""

@@ -100,7 +100,7 @@ class Batch:
             verdict = shared_verdict(entry, shared) if shared is not None else verdict_without_write(entry)
             if verdict is None:
                 continue
-            results[entry.enrollment.id] = Settled(entry=entry, verdict=verdict)
+            results[entry.enrollment.id] = Settled(entry=entry, verdict=verdict, at=now)
             if is_news(entry, verdict):
                 action = "confirm" if verdict.outcome.has_access else action_of(entry.decision)
                 news.append(
@@ -133,5 +133,5 @@ class Batch:
             # The audit has it all; the next run finds these orders behind and confirms them.
             self._halt.fail(error)
         for done in results.values():
-            self._summary.add(done.verdict)
+            self._summary.add(done.verdict, paid_at=done.entry.enrollment.paid_at, at=done.at)
             self._progress.settled(done.verdict.outcome)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from reconcile import log
 from reconcile.domain.answers import excuse, judge
@@ -31,6 +32,7 @@ class Settled:
 
     entry: Surveyed
     verdict: Verdict
+    at: datetime  #: when it was reached
     written: bool = False
 
 
@@ -185,7 +187,8 @@ class Enrolling:
         if attempt is None:
             return False
         if isinstance(attempt, Verdict):
-            results[task.enrollment_id] = Settled(entry=task.entry, verdict=attempt)
+            at = self._ports.clock.now()
+            results[task.enrollment_id] = Settled(entry=task.entry, verdict=attempt, at=at)
             return False
         task.tried += 1
         conclusion = attempt.conclusion
@@ -225,12 +228,11 @@ class Enrolling:
             used_before=task.used_before + task.counted,
             max_attempts=self._options.policy.max_attempts,
         )
-        self._ports.audit.finish(
-            attempt.attempt_id, verdict, at=self._ports.clock.now(), http_status=attempt.http_status
-        )
+        at = self._ports.clock.now()
+        self._ports.audit.finish(attempt.attempt_id, verdict, at=at, http_status=attempt.http_status)
         task.counted += verdict.attempts
         so_far = replace(verdict, attempts=task.counted)
-        results[task.enrollment_id] = Settled(entry=task.entry, verdict=so_far, written=True)
+        results[task.enrollment_id] = Settled(entry=task.entry, verdict=so_far, at=at, written=True)
 
     def _announce(self, write: _Write) -> None:
         """One line for a failure that is the enrollment's own; an outage's is one line for the run."""

@@ -142,6 +142,7 @@ class Reconciler:
         )
         if dead:
             _log.warning("Closed runs whose process is gone", crashed=list(dead), run_id=summary.run_id)
+            summary.buried = len(dead)
             self._ports.leases.take_over(dead)
 
     def _prove_sight(self) -> Sight:

@@ -8,7 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from reconcile.domain.summary import RunStatus
 from reconcile.reports.tables import RUNS
+
+#: Runs may overlap: the newest to begin need not be the newest to end.
+_NEWEST = 20
 
 
 def recent_runs(connection: Connection, count: int) -> list[dict[str, Any]]:
@@ -31,9 +35,28 @@ def recent_runs(connection: Connection, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def _iso(instant: datetime | None) -> str | None:
-    if instant is None:
-        return None
+def last_good_sign(connection: Connection) -> datetime | None:
+    """When an applied run last ended well, or one that is still going last gave a sign of life."""
+    query = (
+        select(RUNS.c.status, RUNS.c.finished_at, RUNS.c.heartbeat_at)
+        .where(
+            RUNS.c.mode == "apply",
+            RUNS.c.status.in_([RunStatus.COMPLETED.value, RunStatus.RUNNING.value]),
+        )
+        .order_by(RUNS.c.started_at.desc())
+        .limit(_NEWEST)
+    )
+    signs = [
+        found.finished_at if found.status == RunStatus.COMPLETED.value else found.heartbeat_at
+        for found in connection.execute(query)
+    ]
+    return max((_aware(sign) for sign in signs if sign is not None), default=None)
+
+
+def _aware(instant: datetime) -> datetime:
     # SQLite keeps naive UTC.
-    aware = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    return aware.isoformat()
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return _aware(instant).isoformat() if instant is not None else None

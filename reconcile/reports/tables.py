@@ -24,7 +24,7 @@ PEOPLE: TableClause = table("people", *_words("person_key", "email"))
 RUNS: TableClause = table(
     "runs",
     *_words("run_id", "mode", "status", "reason", "version", "outcomes"),
-    *_instants("started_at", "finished_at"),
+    *_instants("started_at", "finished_at", "heartbeat_at"),
     *(column(name, _NUMBER) for name in ("scanned", "lms_requests", "exit_code")),
 )
 ATTEMPTS: TableClause = table(

@@ -25,12 +25,19 @@ from reconcile.settings.logs import LogSettings
 from reconcile.settings.mail import MailSettings
 from reconcile.settings.schedule import ScheduleSettings
 from reconcile.settings.sources import read_sources
+from reconcile.settings.watching import WatchSettings
 
 #: The groups of settings, in the order in which the documentation lists them.
-SECTIONS: tuple[type[BaseSettings], ...] = (CoreSettings, ScheduleSettings, LogSettings, MailSettings)
+SECTIONS: tuple[type[BaseSettings], ...] = (
+    CoreSettings,
+    ScheduleSettings,
+    WatchSettings,
+    LogSettings,
+    MailSettings,
+)
 
 
-class Settings(CoreSettings, ScheduleSettings, LogSettings, MailSettings):
+class Settings(CoreSettings, ScheduleSettings, WatchSettings, LogSettings, MailSettings):
     """The settings of one process, checked and frozen.
 
     Secrets never show in `repr()` or dumps, and it does not pickle. Make it with `Settings.load`. A

@@ -15,6 +15,7 @@ from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import Site, load_site
 from reconcile.sandbox.mongo_server import EmbeddedMongo
 from reconcile.sandbox.shop import load, shop
+from tests.acceptance.asking import Schedule
 from tests.acceptance.harness import World
 
 
@@ -54,6 +55,12 @@ def seeded(mongo: EmbeddedMongo, database: Database[dict[str, Any]], tmp_path: P
         world = World(mongo=mongo, database=database, lms=lms, folder=tmp_path, shop=data)
         yield world
         world.clean_up()
+
+
+@pytest.fixture
+def schedule(tmp_path: Path) -> Schedule:
+    """Starts schedulers that can be asked over HTTP."""
+    return Schedule(tmp_path)
 
 
 def _inhabit(site: Site) -> None:

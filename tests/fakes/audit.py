@@ -163,7 +163,11 @@ class InMemoryAuditLog:
         ]
         done.sort(key=lambda summary: summary.started_at, reverse=True)
         return [
-            RecentRun(enrolled=summary.outcomes[Outcome.ENROLLED], lms_total=summary.lms_total)
+            RecentRun(
+                enrolled=summary.outcomes[Outcome.ENROLLED],
+                lms_total=summary.lms_total,
+                finished_at=summary.finished_at,
+            )
             for summary in done[:50]
         ]
 

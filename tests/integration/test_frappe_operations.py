@@ -1,0 +1,59 @@
+"""Every request that a run makes to the LMS has its purpose in monitoring's list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from reconcile.adapters.frappe_operations import PURPOSES, by_purpose
+from reconcile.domain.measures import OPERATIONS, Tally
+from reconcile.domain.model import EffectKey
+from reconcile.errors import ReconcileError
+from reconcile.sandbox.lms_faults import Fault
+from reconcile.sandbox.lms_server import FrappeStandIn
+from tests.integration.lms_clients import KEY, Clients, order
+
+
+@pytest.fixture
+def lms() -> Iterator[FrappeStandIn]:
+    with FrappeStandIn() as stand_in:
+        yield stand_in
+
+
+def test_purposes_are_in_the_list() -> None:
+    assert set(PURPOSES.values()) == set(OPERATIONS) - {"other"}
+
+
+@pytest.mark.parametrize("via", ["confirm_payment", "rest"])
+def test_nothing_that_a_run_asks_is_other(via: str, lms: FrappeStandIn) -> None:
+    seen: Counter[str] = Counter()
+    with Clients(lms.url) as clients:
+        client = clients(via=via, on_request=by_purpose(lambda kind, *_: seen.update([kind])))
+        client.ping()
+        client.prove_sight()
+        client.whoami()
+        client.observe([EffectKey("nobody@example.com", "no-such-course")])
+        client.enroll(order(member="student60@example.com", email="student60@example.com"))
+
+        assert seen.total() == client.requests
+    assert set(seen) == set(OPERATIONS) - {"other"}
+    assert (seen["ping"], seen["sight"], seen["enroll"]) == (1, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer"),
+    [("500_html", "5xx"), ("429", "429"), ("cut_before", "none"), ("refuse", "4xx"), ("redirect", "4xx")],
+)
+def test_how_the_lms_answered(fault: str, answer: str, lms: FrappeStandIn) -> None:
+    tally = Tally()
+    lms.faults.add(Fault(kind=fault, operation="enroll"))
+    with Clients(lms.url) as clients:
+        client = clients(on_request=by_purpose(tally.count_request))
+        with suppress(ReconcileError):
+            client.enroll(order(member=KEY.member))
+
+    assert tally.requests["enroll", answer].count == 1
+    assert sum(spread.count for spread in tally.requests.values()) == 1
