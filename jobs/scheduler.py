@@ -24,12 +24,16 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from jobs.crontab import CrontabTrigger, check, next_times
 from jobs.registry import JOBS, OFF, Job
-from reconcile import log
+from reconcile import announcing, log
+from reconcile.announcing import could_not_begin, judge_silence
 from reconcile.bootstrap import build
 from reconcile.errors import ReconcileError
+from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.settings import Settings
 
 _log = log.get_logger(__name__)
+
+MAIN_JOB = "reconcile_enrollments"
 
 #: Seconds by which replicas are spread.
 JITTER = 10.0
@@ -52,11 +56,13 @@ class Scheduler:
         self.stop = threading.Event()
         self.counts: Counter[str] = Counter()
         self._troubles: dict[str, str] = {}
+        #: What this process has alerted of while the audit database was away.
+        self._alerts = MemoryAlertBook()
         self._scheduler = BlockingScheduler(
             timezone=UTC,
             executors={
                 # The main job has its own thread: a slow one of the others must not hold it up.
-                "reconcile_enrollments": ThreadPoolExecutor(1),
+                MAIN_JOB: ThreadPoolExecutor(1),
                 "default": ThreadPoolExecutor(1),
             },
             # Missed while the process slept or was busy: one run makes up for all of them, however late.
@@ -81,7 +87,7 @@ class Scheduler:
 
     def run_once(self, job: Job) -> int:
         """Run one job now, in this thread; its exit code. Raises what opening the application raises."""
-        with build(self.settings, stop=self.stop) as app:
+        with build(self.settings, stop=self.stop, alert_memory=self._alerts) as app:
             return job.run(app)
 
     def _plan(self) -> None:
@@ -91,7 +97,7 @@ class Scheduler:
             if expression.strip().lower() == OFF:
                 continue
             trigger = CrontabTrigger(expression, timezone=self.settings.timezone, jitter=self._jitter)
-            executor = job.name if job.name == "reconcile_enrollments" else "default"
+            executor = job.name if job.name == MAIN_JOB else "default"
             self._scheduler.add_job(self._execute, trigger, args=[job], id=job.name, executor=executor)
 
     def _execute(self, job: Job) -> None:
@@ -105,6 +111,8 @@ class Scheduler:
             if self._troubles.get(job.name) != str(error):
                 _log.error("Job could not run", job=job.name, error=str(error), hint=error.hint)
             self._troubles[job.name] = str(error)
+            if job.name == MAIN_JOB:
+                could_not_begin(self.settings, error, memory=self._alerts)
             return
         self.counts["done"] += 1
         if self._troubles.pop(job.name, None) is not None:
@@ -118,6 +126,9 @@ class Scheduler:
         _log.warning(
             "Job event", job=event.job_id, event_kind=what, error=repr(error) if error is not None else None
         )
+        if event.code == EVENT_JOB_MAX_INSTANCES and event.job_id == MAIN_JOB:
+            # A run that does not end tells nobody. Not here: this thread is the one that looks at the time.
+            threading.Thread(target=judge_silence, args=[self.settings], name="silence", daemon=True).start()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's signature
         if number == signal.SIGHUP:
@@ -142,11 +153,15 @@ class Scheduler:
 
 
 def checked(settings: Settings) -> Settings:
-    """The settings, with every job's schedule proven to be one. Raises ConfigurationError."""
+    """The settings, with every job's schedule proven to be one, and the alerts' URLs to be usable.
+
+    Raises ConfigurationError.
+    """
     for job in JOBS:
         expression = job.schedule(settings)
         if expression.strip().lower() != OFF:
             check(expression, timezone=settings.timezone, setting=job.setting)
+    announcing.check(settings)
     return settings
 
 

@@ -6,13 +6,15 @@ Libraries are imported here, inside functions, so that a command pays only for w
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from reconcile.domain.retry import RetryPolicy
+from reconcile.errors import ReconcileError
 from reconcile.followup import Finished, FollowUp, follow_up
+from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.ports import (
     AuditLog,
     Clock,
@@ -24,10 +26,13 @@ from reconcile.ports import (
     Selection,
 )
 from reconcile.reconciler import APPLY, DRY_RUN, Ports, Reconciler, RunOptions, RunResult
+from reconcile.reconciler.abort import never_begun
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+
+    from reconcile.announcing import Announcing
 
 
 class App:
@@ -40,11 +45,13 @@ class App:
         *,
         stop: threading.Event,
         resources: ExitStack,
+        announcing: Announcing,
         follow_ups: Sequence[FollowUp] = (),
     ) -> None:
         self.settings = settings
         self.ports = ports
         self.stop = stop
+        self.announcing = announcing
         self.follow_ups = list(follow_ups)
         self._resources = resources
 
@@ -67,10 +74,24 @@ class App:
     ) -> RunResult:
         """One run, and what follows it; a dry run is followed by nothing. Never raises ReconcileError."""
         dry_run = options.mode == DRY_RUN
-        result = self.reconciler(dry_run=dry_run, progress=progress).run(options, stop=stop or self.stop)
-        if not dry_run:
-            follow_up(self.follow_ups, Finished(options=options, result=result))
+        steps = [] if dry_run else self.follow_ups
+        try:
+            result = self.reconciler(dry_run=dry_run, progress=progress).run(options, stop=stop or self.stop)
+        except Exception as bug:
+            error = ReconcileError(f"{type(bug).__name__}: {bug}", hint="This is a bug, please report it.")
+            never = never_begun(error, mode=options.mode, at=self.ports.clock.now())
+            follow_up(steps, Finished(options=options, result=never))
+            raise
+        follow_up(steps, Finished(options=options, result=result))
         return result
+
+    def notify(self, *, title: str, body: str) -> None:
+        """Send one message to the people of RECONCILE_ALERT_URLS; without any it is logged. Never raises."""
+        self.announcing.notify(title=title, body=body)
+
+    def drift_found(self, counts: Mapping[str, int]) -> None:
+        """Alert of drift by kind; the all-clear where all counts are 0. Never raises ReconcileError."""
+        self.announcing.drift_found(counts, at=self.ports.clock.now())
 
     def options(
         self,
@@ -113,21 +134,27 @@ def build(
     audit: AuditLog | None = None,
     leases: Leases | None = None,
     clock: Clock | None = None,
+    alert_memory: MemoryAlertBook | None = None,
 ) -> App:
     """Put the application together; only the audit database is opened.
 
     With `create_audit=False` an audit database that does not exist is not made: nothing is
-    remembered then. Raises ConfigurationError and AuditUnavailable.
+    remembered then, nobody is told. `alert_memory` is for a process that lives on from run to run.
+    Raises ConfigurationError and AuditUnavailable.
     """
+    from reconcile.adapters.mongo_newest import NewestSale
     from reconcile.adapters.process import current_origin
+    from reconcile.announcing import announcing, saying_nothing
     from reconcile.clock import SystemClock
 
     stop = stop or threading.Event()
     origin = current_origin()
     with ExitStack() as opened:
         audit = audit or _audit(settings, opened, create=create_audit)
+        sales = None
         if source is None or leases is None:
             database = open_database(settings, opened)
+            sales = NewestSale(database, collection=settings.mongodb_collection)
             source = source or _source(settings, database)
             leases = leases or _leases(settings, database, origin)
         ports = Ports(
@@ -138,7 +165,17 @@ def build(
             clock=clock or SystemClock(stop),
             origin=origin,
         )
-        return App(settings, ports, stop=stop, resources=opened.pop_all())
+        told = saying_nothing()
+        if create_audit:
+            told = announcing(settings, ports, stop=stop, memory=alert_memory, sales=sales)
+        return App(
+            settings,
+            ports,
+            stop=stop,
+            resources=opened.pop_all(),
+            announcing=told,
+            follow_ups=told.follow_ups,
+        )
 
 
 def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:

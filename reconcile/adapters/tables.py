@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration. Repeated here because asking Alembic costs every command 0.8 s.
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 
 #: Under this key `meta` holds the secret of this database's keyed hashes.
 SECRET_KEY = "person_secret"  # noqa: S105  # the name of a row, not a secret
@@ -164,3 +164,6 @@ Index(
     sqlite_where=attempts.c.finished_at.is_(None),
     postgresql_where=attempts.c.finished_at.is_(None),
 )
+
+# Last: it adds to the metadata above.
+from reconcile.adapters import tables_alerts  # noqa: E402, F401

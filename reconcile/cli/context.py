@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from reconcile.domain.summary import ExitCode
+from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
     from reconcile.bootstrap import App
@@ -34,13 +35,28 @@ DRAIN_SECONDS = 15.0
 
 @contextmanager
 def application(
-    *, create_audit: bool = True, quiet: bool = False, stop: threading.Event | None = None
+    *,
+    create_audit: bool = True,
+    quiet: bool = False,
+    stop: threading.Event | None = None,
+    watched: bool = False,
 ) -> Iterator[App]:
-    """The application over the real ports. Raises ConfigurationError and AuditUnavailable."""
+    """The application over the real ports. Raises ConfigurationError and AuditUnavailable.
+
+    `watched`: it is opened for a run, and whoever watches over the runs is told where it cannot be.
+    """
     settings = load_settings(quiet=quiet)
     from reconcile.bootstrap import build
 
-    with build(settings, create_audit=create_audit, stop=stop) as app:
+    try:
+        app = build(settings, create_audit=create_audit, stop=stop)
+    except ReconcileError as error:
+        if watched:
+            from reconcile.announcing import could_not_begin
+
+            could_not_begin(settings, error)
+        raise
+    with app:
         yield app
 
 

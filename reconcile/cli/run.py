@@ -12,11 +12,10 @@ from reconcile.cli.errors import explain, say
 from reconcile.cli.params import json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
-from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
 from reconcile.reconciler import APPLY, DRY_RUN
-from reconcile.reconciler.abort import abort_reason
+from reconcile.reconciler.abort import never_begun
 
 _EPILOG = """\b
 Examples:
@@ -60,7 +59,10 @@ def command(
     """
     selection = Selection(enrollment_ids=enrollments, email=email, course=course, since=since, limit=limit)
     try:
-        with draining() as stop, application(create_audit=not dry_run, quiet=quiet, stop=stop) as app:
+        with (
+            draining() as stop,
+            application(create_audit=not dry_run, quiet=quiet, stop=stop, watched=not dry_run) as app,
+        ):
             options = app.options(
                 selection=selection, include_failed=include_failed, max_enrolls=max_enrolls, dry_run=dry_run
             )
@@ -68,7 +70,9 @@ def command(
                 result = app.reconcile(options, progress=progress, stop=stop)
     except ReconcileError as error:
         if as_json:
-            click.echo(json.dumps(never_begun(error, mode=DRY_RUN if dry_run else APPLY).as_json()))
+            mode = DRY_RUN if dry_run else APPLY
+            never = never_begun(error, mode=mode, at=datetime.now(UTC))
+            click.echo(json.dumps(never.summary.as_json()))
         raise
     if as_json:
         click.echo(json.dumps(result.summary.as_json()))
@@ -77,11 +81,3 @@ def command(
     if result.failure is not None:
         say(explain(result.failure))
     return int(result.summary.exit_code)
-
-
-def never_begun(error: ReconcileError, *, mode: str) -> RunSummary:
-    """The summary of a run that could not even begin: `--json` prints one object, whatever happens."""
-    now = datetime.now(UTC)
-    summary = RunSummary(run_id="", mode=mode, started_at=now)
-    summary.close(RunStatus.ABORTED, at=now, reason=abort_reason(error))
-    return summary

@@ -163,11 +163,11 @@ def base_url(value: str, *, allow_http: bool) -> tuple[str, str | None]:
         return value, f"{name}: is not a URL; write it as https://lms.example.com"
     if parts.username is not None or parts.password is not None:
         return value, f"{name}: must not hold a user or password; the key goes into FRAPPE_LMS_API_KEY"
-    if parts.scheme not in ("http", "https") or not _is_host(host) or port == 0 or not _is_plain(text):
+    if parts.scheme not in ("http", "https") or not is_host(host) or port == 0 or not _is_plain(text):
         return value, f"{name}: is not a web address; write it as https://lms.example.com"
     if parts.query or parts.fragment or text.rstrip("/").endswith(("?", "#")):
         return value, f"{name}: must not hold a query (? or #); write it as https://lms.example.com"
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
         return value, (
             f"{name}: must be https://, or key and addresses travel in the clear "
             "(RECONCILE_ALLOW_HTTP=1 permits http://)"
@@ -179,7 +179,8 @@ def _is_plain(text: str) -> bool:
     return text.isprintable() and not any(letter in text for letter in ' \\<>"')
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
+    """Whether a URL may name such a host."""
     if ":" in host:  # an IPv6 address; urlsplit has checked the brackets
         return True
     try:
@@ -189,7 +190,8 @@ def _is_host(host: str) -> bool:
     return all(re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?", label) for label in labels)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine: nothing travels in the clear."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

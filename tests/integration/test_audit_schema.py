@@ -153,9 +153,9 @@ def test_upgrading_says_from_where_to_where(tmp_path: Path) -> None:
 def test_an_older_schema_is_not_upgraded_by_looking(
     log: SqlAuditLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconcile.adapters.audit_schema.HEAD_REVISION", "0002")
+    monkeypatch.setattr("reconcile.adapters.audit_schema.HEAD_REVISION", "0999")
 
-    with pytest.raises(AuditUnavailable, match="has schema 0001, this version needs 0002") as caught:
+    with pytest.raises(AuditUnavailable, match=f"has schema {HEAD_REVISION}, this version needs 0999") as caught:
         open_audit(url(path), create=False)
 
     assert caught.value.hint == "run `reconcile db upgrade`"
@@ -168,7 +168,7 @@ def test_a_newer_schema_is_refused(log: SqlAuditLog, path: Path, *, create: bool
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
 
     with pytest.raises(
-        AuditUnavailable, match=r"newer reconcile \(schema 0999; this one knows 0001\)"
+        AuditUnavailable, match=rf"newer reconcile \(schema 0999; this one knows {HEAD_REVISION}\)"
     ) as caught:
         open_audit(url(path), create=create)
 

@@ -63,6 +63,8 @@ def test_documentation_lists_every_setting_once() -> None:
         "FRAPPE_LMS_API_KEY",
         "FRAPPE_LMS_API_SECRET",
         "RECONCILE_AUDIT_URL",
+        "RECONCILE_ALERT_URLS",
+        "RECONCILE_PING_URL",
     }
     assert defaults["RECONCILE_BACKOFF_MAX"] == "32m"
     assert defaults["RECONCILE_RATE"] == "0"
@@ -125,7 +127,13 @@ def test_a_secret_from_a_file(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize("name", [doc.name for doc in SETTINGS if doc.secret])
 def test_every_secret_can_be_a_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / "secret"
-    path.write_text({"MONGODB_URI": "mongodb://h/x", "RECONCILE_AUDIT_URL": "sqlite:///x"}.get(name, "abcd"))
+    values = {
+        "MONGODB_URI": "mongodb://h/x",
+        "RECONCILE_AUDIT_URL": "sqlite:///x",
+        "RECONCILE_ALERT_URLS": "json://h/x",
+        "RECONCILE_PING_URL": "https://h/x",
+    }
+    path.write_text(values.get(name, "abcd"))
     environ = ENVIRON | {"FRAPPE_LMS_API_KEY": "key", name: "", f"{name}_FILE": str(path)}
 
     Settings.load(environ, env_file=None)
