@@ -39,14 +39,14 @@ class LogNotifier:
 class AppriseNotifier:
     """Sends messages to every URL; one that takes them is enough."""
 
-    def __init__(self, urls: Sequence[str], *, patience: float = PATIENCE) -> None:
+    def __init__(self, urls: Sequence[str], *, patience: float | None = None) -> None:
         """Raises ConfigurationError: Apprise is missing, or does not know a URL; all of them named."""
         if find_spec("apprise") is None:
             raise ConfigurationError(
                 [f"{_SETTING} needs the Python package apprise"], hint="pip install 'reconcile[alerts]'"
             )
         self._places = _places(urls)
-        self._patience = patience
+        self._patience = PATIENCE if patience is None else patience
 
     def notify(self, *, title: str, body: str, level: Level = Level.INFO) -> None:
         """Send it to each place. Raises NotificationFailed where none has taken it."""

@@ -134,7 +134,7 @@ def _judge_run(situation: Situation, found: _Found) -> None:
 
 
 def _behind(run: RunEnd, waiting: int) -> str:
-    who = f" {waiting} paid orders wait for a run." if waiting else ""
+    who = f" Paid orders that wait for a run: {waiting}." if waiting else ""
     error = run.error.rstrip(".")
     return f"{error[:1].upper()}{error[1:]}.{who}" if error else who.strip()
 

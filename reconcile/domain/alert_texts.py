@@ -42,7 +42,7 @@ COMMANDS: dict[Kind, str] = {
     ),
     Kind.MEMBER_MISSING_LONG: "reconcile report --view enrollments --reason member_missing --with-emails",
     Kind.MEMBER_DISABLED_LONG: "reconcile report --view enrollments --reason member_disabled --with-emails",
-    Kind.DRIFT: "reconcile report --view runs",
+    Kind.DRIFT: "reconcile drift",
     Kind.SCAN_EMPTY: "reconcile status",
 }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice
+from typing import TypeVar
 
 from reconcile import log
 from reconcile.domain.alert_causes import Emptiness, RunEnd, Situation
@@ -18,6 +20,8 @@ from reconcile.reconciler import RunOptions, RunResult
 from reconcile.redaction import escape_controls, excerpt, mask_email, redact
 
 _log = log.get_logger(__name__)
+
+T = TypeVar("T")
 
 _PAGE = 500
 #: Seconds for the look at the backlog. What is not reached by then is not concluded upon.
@@ -49,44 +53,44 @@ class Look:
         self._longest = longest
 
     def after(self, options: RunOptions, result: RunResult) -> Situation:
-        """The situation after a run. Raises AuditUnavailable; MongoDB may be away."""
+        """The situation after a run. Never raises: what cannot be looked at is left open."""
         run = run_end(options, result)
         is_empty = run.status is RunStatus.COMPLETED and run.whole and not run.scanned
         return Situation(
             at=self._clock.now(),
             run=run,
-            groups=self._groups(),
-            successes=self._runs.successes() if self._runs is not None else None,
-            emptiness=self._emptiness() if is_empty else None,
+            groups=_ask(self._groups, "the backlog"),
+            successes=_ask(self._runs.successes, "earlier runs") if self._runs is not None else None,
+            emptiness=_ask(self._emptiness, "the newest sale") if is_empty else None,
         )
 
-    def _groups(self) -> Groups | None:
-        """Every unsynced order by its cause; None where MongoDB or the audit cannot be asked."""
+    def _groups(self) -> Groups:
+        """Every unsynced order by its cause."""
         started = self._clock.monotonic()
         groups = Groups(now=self._clock.now(), alert_age=self._alert_age)
-        try:
-            stream = self._source.scan(Selection())
-            while page := list(islice(stream, _PAGE)):
-                # Asked to stop, or far too many: what was seen so far is a lower bound.
-                if self._stop.is_set() or self._clock.monotonic() - started > self._longest:
-                    return groups
-                histories = self._audit.history([item.id for item in page])
-                for item in page:
-                    groups.add(item, histories.get(item.id, NO_HISTORY), line_of(item))
-        except ReconcileError as error:
-            _log.warning("The backlog could not be looked at for alerts", error=str(error))
-            return None
+        stream = self._source.scan(Selection())
+        while page := list(islice(stream, _PAGE)):
+            # Asked to stop, or far too many: what was seen so far is a lower bound.
+            if self._stop.is_set() or self._clock.monotonic() - started > self._longest:
+                return groups
+            histories = self._audit.history([item.id for item in page])
+            for item in page:
+                groups.add(item, histories.get(item.id, NO_HISTORY), line_of(item))
         groups.complete = True
         return groups
 
     def _emptiness(self) -> Emptiness | None:
         if self._runs is None or self._sales is None:
             return None
-        try:
-            return Emptiness(found_at=self._runs.found_at(), newest_paid_at=self._sales.newest_paid_at())
-        except ReconcileError as error:
-            _log.warning("The newest sale could not be looked at for alerts", error=str(error))
-            return None
+        return Emptiness(found_at=self._runs.found_at(), newest_paid_at=self._sales.newest_paid_at())
+
+
+def _ask(question: Callable[[], T], what: str) -> T | None:
+    try:
+        return question()
+    except ReconcileError as error:
+        _log.warning("Alerts go without a look", at=what, error=str(error))
+        return None
 
 
 def run_end(options: RunOptions, result: RunResult) -> RunEnd:

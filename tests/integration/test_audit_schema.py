@@ -155,7 +155,9 @@ def test_an_older_schema_is_not_upgraded_by_looking(
 ) -> None:
     monkeypatch.setattr("reconcile.adapters.audit_schema.HEAD_REVISION", "0999")
 
-    with pytest.raises(AuditUnavailable, match=f"has schema {HEAD_REVISION}, this version needs 0999") as caught:
+    with pytest.raises(
+        AuditUnavailable, match=f"has schema {HEAD_REVISION}, this version needs 0999"
+    ) as caught:
         open_audit(url(path), create=False)
 
     assert caught.value.hint == "run `reconcile db upgrade`"
