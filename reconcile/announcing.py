@@ -18,7 +18,7 @@ from reconcile.errors import AuditUnavailable, NotificationFailed, ReconcileErro
 from reconcile.followup import FollowUp
 from reconcile.followup.alert_look import Look, run_end
 from reconcile.followup.alert_memory import MemoryAlertBook
-from reconcile.followup.alert_ports import AlertBook, Notifier, Sales
+from reconcile.followup.alert_ports import AlertBook, Notifier, RunHistory, Sales
 from reconcile.followup.alerting import Alerting
 from reconcile.followup.pinging import Pinging, report
 from reconcile.reconciler import APPLY, Ports, RunOptions, RunResult
@@ -84,16 +84,18 @@ def announcing(
     if not settings.alert_url_list:
         return found
     audit = ports.audit
-    is_sql = isinstance(audit, SqlAuditLog)
-    book: AlertBook = SqlAlertBook(audit.store) if isinstance(audit, SqlAuditLog) else MemoryAlertBook()
+    book: AlertBook = MemoryAlertBook()
+    runs: RunHistory | None = None
+    if isinstance(audit, SqlAuditLog):
+        book, runs = SqlAlertBook(audit.store), SqlRunHistory(audit.store)
     alert_age = timedelta(seconds=settings.alert_age)
     look = Look(
         source=ports.source,
         audit=audit,
         clock=ports.clock,
         alert_age=alert_age,
-        runs=SqlRunHistory(audit.store) if isinstance(audit, SqlAuditLog) else None,
-        sales=sales if is_sql else None,
+        runs=runs,
+        sales=sales,
         stop=stop,
     )
     found.alerting = Alerting(
@@ -131,8 +133,8 @@ def could_not_begin(
         return
     try:
         _alert(settings, result, now, memory)
-    except ReconcileError as trouble:
-        _log.error("Alerts could not be judged", error=str(trouble))
+    except Exception as trouble:  # noqa: BLE001  the error that is told of must not be hidden by another
+        _log.error("Alerts could not be judged", error=f"{type(trouble).__name__}: {trouble}")
 
 
 def judge_silence(settings: Settings) -> None:
@@ -150,8 +152,8 @@ def judge_silence(settings: Settings) -> None:
                 book=SqlAlertBook(audit.store),
                 alert_age=timedelta(seconds=settings.alert_age),
             ).evaluate(situation)
-    except ReconcileError as trouble:
-        _log.error("Alerts could not be judged", error=str(trouble))
+    except Exception as trouble:  # noqa: BLE001  in a thread of its own: nobody else would tell
+        _log.error("Alerts could not be judged", error=f"{type(trouble).__name__}: {trouble}")
 
 
 def _alert(settings: Settings, result: RunResult, now: datetime, memory: MemoryAlertBook | None) -> None:

@@ -83,7 +83,8 @@ def write_message(step: Step, *, now: datetime, alert_age: timedelta) -> Message
     opening = f"reconcile: {_OPENINGS[step.news]}"
     if step.cause is None:
         return Message(
-            title=_title(opening + what_was(step.key)), body=_all_clear(step.key, step.before, now)
+            title=_title(opening + what_was(step.key)),
+            body=_all_clear(step.key, step.before or AlertState(first_seen_at=now), now),
         )
     sums = money(step.cause.amounts)
     headline = f"{what_is(step.cause, alert_age)}{f', {sums}' if sums else ''}"
@@ -169,15 +170,16 @@ def _since(cause: Cause, state: AlertState | None, now: datetime) -> str:
     return f"{text}."
 
 
-def _all_clear(key: str, before: AlertState | None, now: datetime) -> str:
+def _all_clear(key: str, before: AlertState, now: datetime) -> str:
     words = what_was(key)
-    lines = [f"{words[:1].upper()}{words[1:]}."]
-    if before is not None:
-        end = before.gone_since or now
-        lasted = span(end - before.first_seen_at)
-        lines.append(f"It lasted from {_instant(before.first_seen_at)} to {_instant(end)} ({lasted}).")
-    lines += ["", "What to do: nothing."]
-    return "\n".join(lines)
+    end = before.gone_since or now
+    lasted = span(end - before.first_seen_at)
+    return (
+        f"{words[:1].upper()}{words[1:]}.\n"
+        f"It lasted from {_instant(before.first_seen_at)} to {_instant(end)} ({lasted}).\n"
+        "\n"
+        "What to do: nothing."
+    )
 
 
 def _title(text: str) -> str:

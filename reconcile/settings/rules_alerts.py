@@ -83,13 +83,13 @@ def ping_problems(url: str, *, allow_http: bool) -> list[str]:
 def secret_parts(value: str) -> Iterator[str]:
     """What of such a value must never be shown: each URL, and whatever in it looks like a token."""
     for url in split_urls(value):
-        scheme, separator, rest = url.partition("://")
+        _, separator, rest = url.partition("://")
         if not separator:
             continue
         yield url
         yield rest.rstrip("/")
         # What an HTTP library says of a failed request is the path alone.
-        path = urlsplit(url).path.rstrip("/") if scheme in ("http", "https", "json", "jsons") else ""
+        path = "/" + rest.partition("/")[2].partition("?")[0].rstrip("/")
         if len(path) >= _LONG_WITH_DIGIT:
             yield path
         for piece in _PIECES.split(rest):

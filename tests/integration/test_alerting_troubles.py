@@ -184,6 +184,29 @@ def test_a_run_that_does_not_end_is_noticed(watched: Watched) -> None:
     assert watched.titles[1:] == ["all clear: runs succeed again"]
 
 
+def test_without_addresses_nobody_is_told_and_nothing_fails(watched: Watched) -> None:
+    nobody = watched.settings(RECONCILE_ALERT_URLS="", RECONCILE_PING_URL="")
+
+    could_not_begin(nobody, StoreUnavailable("away"))
+    judge_silence(nobody)
+    with watched.app(RECONCILE_ALERT_URLS="", RECONCILE_PING_URL="") as app:
+        app.drift_found({"ghosts": 1})
+        assert app.follow_ups == []
+
+    assert watched.alerts.got == watched.pings.got == []
+
+
+def test_telling_never_raises(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    watched.bench.audit_file.unlink()
+    watched.bench.audit_file.mkdir()
+
+    judge_silence(watched.settings())
+    could_not_begin(watched.settings(RECONCILE_ALERT_URLS="slak://t0ken-of-a-typo"), StoreUnavailable("away"))
+
+    assert caplog.text.count("Alerts could not be judged") == 2
+    assert "t0ken" not in caplog.text
+
+
 def test_messages_of_jobs(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "reconcile")
     with watched.app() as app:

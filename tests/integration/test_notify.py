@@ -69,6 +69,16 @@ def test_a_place_that_hangs_is_waited_for_in_bounded_time(receiver: Receiver, mo
     assert time.monotonic() - started < 10
 
 
+def test_a_plugin_that_breaks_is_a_place_that_does_not_take_it(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notifier = AppriseNotifier([json_url(receiver.port)])
+    monkeypatch.setattr(notifier._places[0], "notify", lambda **_: 1 / 0)
+
+    with pytest.raises(NotificationFailed, match="ZeroDivisionError"):
+        notifier.notify(title="t", body="b")
+
+
 def test_one_place_of_several_is_enough(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     notifier = AppriseNotifier([json_url(closed_port()), json_url(receiver.port)])
 

@@ -92,7 +92,7 @@ def test_an_abort_says_the_error_and_its_own_remedy() -> None:
     message = write_message(step(cause), now=NOON, alert_age=HOUR)
 
     assert message.title == "reconcile: runs are aborted, blind"
-    assert "It sees nothing." in message.body
+    assert "The key sees nothing." in message.body
     assert "What to do: Make it a Moderator." in message.body
 
 
