@@ -21,6 +21,7 @@ def run(app: App) -> int:
         if app.stop.is_set():
             return int(ExitCode.INTERRUPTED)
         counts[finding.kind] += 1
+    app.drift_found({kind.value: counts[kind] for kind in DriftKind})
     tell = _log.warning if counts else _log.info
     tell(
         "Drift checked",

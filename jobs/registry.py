@@ -9,6 +9,8 @@ from jobs import check_drift, daily_digest, reconcile_enrollments
 from reconcile.bootstrap import App
 from reconcile.settings import Settings
 
+#: The job whose firings are runs.
+MAIN_JOB = "reconcile_enrollments"
 #: In a schedule setting: this job does not run.
 OFF = "off"
 
@@ -30,7 +32,7 @@ class Job:
 
 JOBS: tuple[Job, ...] = (
     Job(
-        name="reconcile_enrollments",
+        name=MAIN_JOB,
         about="Give paid learners their access.",
         setting="RECONCILE_SCHEDULE",
         schedule=lambda settings: settings.schedule,

@@ -13,7 +13,7 @@ from jobs.registry import Job
 from reconcile import log
 from reconcile.bootstrap import App, Notify, build
 from reconcile.clock import SystemClock
-from reconcile.domain.summary import AbortReason, ExitCode
+from reconcile.domain.summary import ExitCode
 from reconcile.errors import ReconcileError
 from reconcile.ports import Clock
 from reconcile.reconciler.abort import abort_reason
@@ -51,8 +51,8 @@ class Runner:
         self.counts: Counter[str] = Counter()
         #: Told of each: the job's name and how its firing ended.
         self.on_event: Callable[[str, str], None] = _nobody
-        #: Told where a firing broke off, so that the job itself could tell nobody: its name and why.
-        self.on_broken: Callable[[str, str], None] = _nobody
+        #: Told where a job could not even begin, so that it could tell nobody itself.
+        self.on_broken: Callable[[Job, ReconcileError], None] = _nobody
         self._troubles: dict[str, _Trouble] = {}
 
     def count(self, job: str, event: str) -> None:
@@ -79,15 +79,13 @@ class Runner:
                 app.known_trouble = trouble.kind if trouble is not None else None
                 code = job.run(app)
         except ReconcileError as error:
-            self.on_broken(job.name, abort_reason(error))
+            self.on_broken(job, error)
             self._in_trouble(job, abort_reason(error), error=str(error), hint=error.hint or None)
         except SystemExit as error:
             self.count(job.name, ERROR)
-            self.on_broken(job.name, AbortReason.BUG)
             _log.error("Job called sys.exit, which ends nothing here", job=job.name, code=str(error.code))
         except BaseException:  # noqa: BLE001  a pool's thread has nobody to raise to
             self.count(job.name, ERROR)
-            self.on_broken(job.name, AbortReason.BUG)
             _log.exception("Job failed; this is a bug", job=job.name)
         else:
             if code in _TROUBLE:
@@ -130,5 +128,5 @@ class Runner:
         return build(settings, stop=self._stop)
 
 
-def _nobody(job: str, what: str) -> None:
+def _nobody(job: object, what: object) -> None:
     """Nobody listens."""

@@ -27,14 +27,15 @@ from apscheduler.triggers.base import BaseTrigger
 
 from jobs.crontab import CrontabTrigger
 from jobs.pacemaker import EVERY, Pacemaker
-from jobs.registry import JOBS, Job
+from jobs.registry import JOBS, MAIN_JOB, Job
 from jobs.runner import Runner
 from jobs.signals import Signals
 from jobs.timetable import checked, expression_of
 from jobs.watching import Watching
-from reconcile import log
+from reconcile import announcing, log
 from reconcile.bootstrap import App, build
 from reconcile.errors import ReconcileError
+from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.settings import Settings
 
 _log = log.get_logger(__name__)
@@ -88,13 +89,15 @@ class Scheduler:
         self._trigger = trigger or (
             lambda expression, timezone: CrontabTrigger(expression, timezone=timezone, jitter=jitter)
         )
-        self.settings = checked(load(), jobs)
+        self.settings = self._read()
         #: Set by SIGTERM or SIGINT: running jobs drain.
         self.stop = threading.Event()
+        #: What this process has alerted of while the audit database was away.
+        self._alerts = MemoryAlertBook()
         self.watching = Watching(self.settings, stop=self.stop, looked_at=lambda: self.looked_at)
         self.runner = runner or Runner(stop=self.stop, open_app=self._open)
         self.runner.on_event = self.watching.job_event
-        self.runner.on_broken = self.watching.job_broke
+        self.runner.on_broken = self._broke
         self._planned: dict[str, tuple[str, str]] = {}
         self._planning = threading.Lock()
         self._started = threading.Event()
@@ -144,7 +147,7 @@ class Scheduler:
     def reload(self) -> None:
         """Read the settings again; where they cannot be used, the old ones stay."""
         try:
-            settings = checked(self._load(), self._jobs)
+            settings = self._read()
         except ReconcileError as error:
             _log.error("Settings were not reloaded; the old ones stay", error=str(error), hint=error.hint)
             return
@@ -211,7 +214,19 @@ class Scheduler:
                 self._planned[job.name] = wanted
 
     def _open(self, settings: Settings) -> App:
-        return build(settings, stop=self.stop, metrics=self.watching.metrics)
+        return build(settings, stop=self.stop, metrics=self.watching.metrics, alert_memory=self._alerts)
+
+    def _read(self) -> Settings:
+        """The settings, with every schedule proven to be one, and the alerts' URLs to be usable."""
+        settings = checked(self._load(), self._jobs)
+        announcing.check(settings)
+        return settings
+
+    def _broke(self, job: Job, error: ReconcileError) -> None:
+        """A run that could not even begin is told of as well."""
+        if job.name == MAIN_JOB:
+            self.watching.run_broke()
+            announcing.could_not_begin(self.settings, error, memory=self._alerts)
 
     def _fire(self, job: Job) -> None:
         self.runner.fire(job, self.settings)
@@ -221,6 +236,11 @@ class Scheduler:
         self.runner.count(event.job_id, what)
         error = getattr(event, "exception", None)
         _log.warning(told, job=event.job_id, error=repr(error) if error is not None else None)
+        if event.code == EVENT_JOB_MAX_INSTANCES and event.job_id == MAIN_JOB:
+            # A run that does not end tells nobody. Not here: this thread is the one that looks at the time.
+            threading.Thread(
+                target=announcing.judge_silence, args=[self.settings], name="silence", daemon=True
+            ).start()
 
     def _note_start(self, event: SchedulerEvent) -> None:  # noqa: ARG002  a listener's signature
         self._started.set()

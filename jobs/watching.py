@@ -25,8 +25,6 @@ from reconcile.settings.watching import host_and_port
 
 _log = log.get_logger(__name__)
 
-#: The job whose firings are runs.
-RUNS = "reconcile_enrollments"
 #: Seconds without a look for due jobs after which the scheduler counts as dead.
 LONGEST_SILENCE = 60.0
 _JSON = "application/json"
@@ -77,9 +75,9 @@ class Watching:
         if self.metrics is not None:
             self.metrics.job_event(job, event)
 
-    def job_broke(self, job: str, why: str) -> None:  # noqa: ARG002  the runner's hook
-        """A run that could not begin, or was a bug, has counted nothing itself."""
-        if self.metrics is not None and job == RUNS:
+    def run_broke(self) -> None:
+        """A run that could not even begin has counted nothing itself."""
+        if self.metrics is not None:
             self.metrics.run_broke()
 
     def reload(self, settings: Settings) -> None:

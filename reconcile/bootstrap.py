@@ -6,14 +6,16 @@ Libraries are imported here, inside functions, so that a command pays only for w
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from reconcile import log, wiring
+from reconcile import wiring
 from reconcile.domain.retry import RetryPolicy
+from reconcile.errors import ReconcileError
 from reconcile.followup import Finished, FollowUp, follow_up
+from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.ports import (
     AuditLog,
     Clock,
@@ -24,6 +26,7 @@ from reconcile.ports import (
     Selection,
 )
 from reconcile.reconciler import APPLY, DRY_RUN, Ports, Reconciler, RunOptions, RunResult
+from reconcile.reconciler.abort import never_begun
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from reconcile.adapters.audit import SqlAuditLog
     from reconcile.adapters.frappe import FrappeLms
     from reconcile.adapters.mongo_orders import MongoOrders
+    from reconcile.announcing import Announcing
     from reconcile.domain.drift import Finding
     from reconcile.drift import Looked
     from reconcile.followup.metrics import Metrics
@@ -40,8 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_log = log.get_logger(__name__)
-
 
 class Notify(Protocol):
     """Tells people something."""
@@ -49,11 +51,6 @@ class Notify(Protocol):
     def __call__(self, *, title: str, body: str) -> None:
         """Tell it. Never raises; may be repeated, and is told again then."""
         ...
-
-
-def tell_the_log(*, title: str, body: str) -> None:
-    """What telling people is where nobody else is there to be told: one event in the log."""
-    _log.info("Notification", title=title, body=body)
 
 
 class App:
@@ -66,20 +63,22 @@ class App:
         *,
         stop: threading.Event,
         resources: ExitStack,
+        announcing: Announcing,
         follow_ups: Sequence[FollowUp] = (),
         orders: MongoOrders | None = None,
         lms: FrappeLms | None = None,
-        notify: Notify = tell_the_log,
+        notify: Notify | None = None,
         mail: Mail | None = None,
     ) -> None:
         self.settings = settings
         self.ports = ports
         self.stop = stop
+        self.announcing = announcing
         self.follow_ups = list(follow_ups)
         self._orders = orders
         self._lms = lms
         #: Tells people something: `notify(title=…, body=…)`.
-        self.notify = notify
+        self.notify: Notify = notify or announcing.notify
         #: Why runs cannot work at present, where that has been told: they do not say it again.
         self.known_trouble: str | None = None
         #: None where learners are not mailed.
@@ -120,9 +119,15 @@ class App:
     ) -> RunResult:
         """One run, and what follows it; a dry run is followed by nothing. Never raises ReconcileError."""
         dry_run = options.mode == DRY_RUN
-        result = self.reconciler(dry_run=dry_run, progress=progress).run(options, stop=stop or self.stop)
-        if not dry_run:
-            follow_up(self.follow_ups, Finished(options=options, result=result))
+        steps = [] if dry_run else self.follow_ups
+        try:
+            result = self.reconciler(dry_run=dry_run, progress=progress).run(options, stop=stop or self.stop)
+        except Exception as bug:
+            error = ReconcileError(f"{type(bug).__name__}: {bug}", hint="This is a bug, please report it.")
+            never = never_begun(error, mode=options.mode, at=self.ports.clock.now())
+            follow_up(steps, Finished(options=options, result=never))
+            raise
+        follow_up(steps, Finished(options=options, result=result))
         return result
 
     def drift(self, looked: Looked) -> Iterator[Finding]:
@@ -149,6 +154,10 @@ class App:
         if isinstance(self.ports.audit, (SqlAuditLog, NoAudit)):
             return self.ports.audit
         raise TypeError("this application's audit log is a replaced one")
+
+    def drift_found(self, counts: Mapping[str, int]) -> None:
+        """Alert of drift by kind; the all-clear where all counts are 0. Never raises ReconcileError."""
+        self.announcing.drift_found(counts, at=self.ports.clock.now())
 
     def options(
         self,
@@ -194,14 +203,17 @@ def build(
     clock: Clock | None = None,
     notify: Notify | None = None,
     metrics: Metrics | None = None,
+    alert_memory: MemoryAlertBook | None = None,
 ) -> App:
     """Put the application together; only the audit database is opened.
 
     With `create_audit=False` an audit database that does not exist is not made: nothing is
-    remembered then. What runs do is counted in `metrics`. Raises ConfigurationError and
-    AuditUnavailable.
+    remembered then, nobody is told. What runs do is counted in `metrics`; `alert_memory` is for a process
+    that lives on from run to run. Raises ConfigurationError and AuditUnavailable.
     """
+    from reconcile.adapters.mongo_newest import NewestSale
     from reconcile.adapters.process import current_origin
+    from reconcile.announcing import announcing, saying_nothing
     from reconcile.clock import SystemClock
 
     stop = stop or threading.Event()
@@ -209,9 +221,10 @@ def build(
     origin = current_origin()
     with ExitStack() as opened:
         audit = audit or wiring.audit(settings, opened, create=create_audit)
-        orders = lms = None
+        orders = lms = sales = None
         if source is None or leases is None:
             database = wiring.open_database(settings, opened)
+            sales = NewestSale(database, collection=settings.mongodb_collection)
             orders = wiring.orders(settings, database)
             source = source or wiring.source(settings, database)
             leases = leases or wiring.leases(settings, database, origin)
@@ -226,6 +239,9 @@ def build(
             origin=origin,
         )
         mail = wiring.mail(settings, ports, stop)
+        told = saying_nothing()
+        if create_audit:
+            told = announcing(settings, ports, stop=stop, memory=alert_memory, sales=sales)
         return App(
             settings,
             ports,
@@ -233,9 +249,10 @@ def build(
             resources=opened.pop_all(),
             orders=orders,
             lms=lms,
-            notify=notify or tell_the_log,
-            follow_ups=wiring.follow_ups(ports, stop=stop, mail=mail, metrics=metrics),
+            notify=notify,
             mail=mail,
+            announcing=told,
+            follow_ups=wiring.follow_ups(ports, stop=stop, mail=mail, metrics=metrics) + told.follow_ups,
         )
 
 

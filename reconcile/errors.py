@@ -12,6 +12,7 @@
     ├─ StoreUnavailable                 MongoDB cannot be reached: try later
     ├─ MailUnavailable                  the mail server cannot be used: mail waits, nothing else does
     ├─ TooManyEnrolls                   implausible: ask a person before going on
+    ├─ NotificationFailed               a message was not taken: nobody is told, tell it later
     └─ AuditUnavailable                 cannot record: stop before the next LMS write
 
 Expected results are values (`reconcile.domain`), the LMS's refusal of one enrollment among them; an
@@ -137,6 +138,10 @@ class MailUnavailable(ReconcileError):
 
 class TooManyEnrolls(ReconcileError):
     """A run wants to enroll far more than recent runs did; a person should say that this is right."""
+
+
+class NotificationFailed(ReconcileError):
+    """Nobody has taken a message; the run it is about is not touched by that."""
 
 
 class AuditUnavailable(ReconcileError):

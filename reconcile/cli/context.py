@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from reconcile.domain.summary import ExitCode
+from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
     from reconcile.bootstrap import App
@@ -40,12 +41,24 @@ def application(
     quiet: bool = False,
     stop: threading.Event | None = None,
     metrics: Metrics | None = None,
+    watched: bool = False,
 ) -> Iterator[App]:
-    """The application over the real ports. Raises ConfigurationError and AuditUnavailable."""
+    """The application over the real ports. Raises ConfigurationError and AuditUnavailable.
+
+    `watched`: it is opened for a run, and whoever watches over the runs is told where it cannot be.
+    """
     settings = load_settings(quiet=quiet)
     from reconcile.bootstrap import build
 
-    with build(settings, create_audit=create_audit, stop=stop, metrics=metrics) as app:
+    try:
+        app = build(settings, create_audit=create_audit, stop=stop, metrics=metrics)
+    except ReconcileError as error:
+        if watched:
+            from reconcile.announcing import could_not_begin
+
+            could_not_begin(settings, error)
+        raise
+    with app:
         yield app
 
 

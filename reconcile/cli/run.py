@@ -17,11 +17,10 @@ from reconcile.cli.metering import metering
 from reconcile.cli.params import NO_MATCH, json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
-from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
 from reconcile.reconciler import APPLY, DRY_RUN
-from reconcile.reconciler.abort import abort_reason
+from reconcile.reconciler.abort import never_begun
 
 _EPILOG = """\b
 Examples:
@@ -80,7 +79,9 @@ def command(
         metering(metrics_file) as metrics,
         told_in_json(as_json, mode=DRY_RUN if dry_run else APPLY),
         draining() as stop,
-        application(create_audit=not dry_run, quiet=hushed, stop=stop, metrics=metrics) as app,
+        application(
+            create_audit=not dry_run, quiet=hushed, stop=stop, metrics=metrics, watched=not dry_run
+        ) as app,
     ):
         options = app.options(
             selection=selection, include_failed=include_failed, max_enrolls=max_enrolls, dry_run=dry_run
@@ -109,13 +110,6 @@ def told_in_json(as_json: bool, *, mode: str) -> Iterator[None]:  # noqa: FBT001
     except Exception as error:
         if as_json:
             known = error if isinstance(error, ReconcileError) else ReconcileError("a bug")
-            click.echo(json.dumps(_never_begun(known, mode=mode).as_json()))
+            never = never_begun(known, mode=mode, at=datetime.now(UTC))
+            click.echo(json.dumps(never.summary.as_json()))
         raise
-
-
-def _never_begun(error: ReconcileError, *, mode: str) -> RunSummary:
-    """The summary of a run that never was."""
-    now = datetime.now(UTC)
-    summary = RunSummary(run_id="", mode=mode, started_at=now)
-    summary.close(RunStatus.ABORTED, at=now, reason=abort_reason(error))
-    return summary

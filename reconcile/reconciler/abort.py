@@ -1,19 +1,23 @@
-"""The word for why a run ended early, for `run --json` and the audit. Pure."""
+"""The word for why a run ended early, for `run --json` and the audit; runs that never began. Pure."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from reconcile.domain.model import Reason
-from reconcile.domain.summary import AbortReason
+from reconcile.domain.summary import AbortReason, RunStatus, RunSummary
 from reconcile.errors import (
     AuditUnavailable,
     AuthenticationFailed,
     ConfigurationError,
     ProtocolViolation,
     RateLimited,
+    ReconcileError,
     StoreUnavailable,
     TooManyEnrolls,
     TransientError,
 )
+from reconcile.reconciler.options import RunResult
 
 
 def abort_reason(cause: BaseException) -> str:
@@ -38,3 +42,10 @@ def abort_reason(cause: BaseException) -> str:
             return AbortReason.TOO_MANY_ENROLLS
         case _:
             return AbortReason.BUG
+
+
+def never_begun(error: ReconcileError, *, mode: str, at: datetime) -> RunResult:
+    """The result of a run that could not even begin, in the words of one that did."""
+    summary = RunSummary(run_id="", mode=mode, started_at=at)
+    summary.close(RunStatus.ABORTED, at=at, reason=abort_reason(error))
+    return RunResult(summary=summary, failure=error)

@@ -18,7 +18,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from reconcile.errors import ConfigurationError
 from reconcile.redaction import register_secret
-from reconcile.settings import rules
+from reconcile.settings import rules, rules_alerts
+from reconcile.settings.alerts import AlertSettings
 from reconcile.settings.core import CoreSettings
 from reconcile.settings.fields import EVERYTHING, Group
 from reconcile.settings.logs import LogSettings
@@ -32,12 +33,13 @@ SECTIONS: tuple[type[BaseSettings], ...] = (
     CoreSettings,
     ScheduleSettings,
     WatchSettings,
-    LogSettings,
+    AlertSettings,
     MailSettings,
+    LogSettings,
 )
 
 
-class Settings(CoreSettings, ScheduleSettings, WatchSettings, LogSettings, MailSettings):
+class Settings(CoreSettings, ScheduleSettings, WatchSettings, AlertSettings, MailSettings, LogSettings):
     """The settings of one process, checked and frozen.
 
     Secrets never show in `repr()` or dumps, and it does not pickle. Make it with `Settings.load`. A
@@ -73,6 +75,9 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, LogSettings, MailS
         )
         for name in sorted(secret & values.keys()):
             _register(values[name])
+        for name in secret & values.keys() & rules_alerts.NAMES:
+            for part in rules_alerts.secret_parts(values[name]):
+                register_secret(part)
         settings, faulty = cls._parse(values, problems)
         faulty |= {problem.partition(":")[0] for problem in problems}
         missing = [name for name, doc in wanted.items() if doc.required and name not in values]
@@ -111,6 +116,7 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, LogSettings, MailS
             found += rules.key_problems(key, secret, enroll_via=self.enroll_via)
         if "mail" in groups and "RECONCILE_SMTP_URL" not in faulty:
             found += self.mail_problems()
+        found += rules_alerts.ping_problems(self.ping_url.get_secret_value(), allow_http=self.allow_http)
         # A variable that is already known to be wrong has its problem; consequences help nobody.
         problems += [problem for problem in found if problem.partition(":")[0] not in faulty]
         return self.model_copy(update=update)

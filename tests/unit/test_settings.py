@@ -64,6 +64,8 @@ def test_documentation_lists_every_setting_once() -> None:
         "FRAPPE_LMS_API_SECRET",
         "RECONCILE_AUDIT_URL",
         "RECONCILE_SMTP_URL",
+        "RECONCILE_ALERT_URLS",
+        "RECONCILE_PING_URL",
     }
     assert defaults["RECONCILE_BACKOFF_MAX"] == "32m"
     assert defaults["RECONCILE_RATE"] == "0"
@@ -130,6 +132,8 @@ def test_every_secret_can_be_a_file(tmp_path: Path, name: str) -> None:
         "MONGODB_URI": "mongodb://h/x",
         "RECONCILE_AUDIT_URL": "sqlite:///x",
         "RECONCILE_SMTP_URL": "smtp://h",
+        "RECONCILE_ALERT_URLS": "json://h/x",
+        "RECONCILE_PING_URL": "https://h/x",
     }
     path.write_text(values.get(name, "abcd"))
     environ = ENVIRON | {"FRAPPE_LMS_API_KEY": "key", name: "", f"{name}_FILE": str(path)}

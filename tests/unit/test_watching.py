@@ -77,7 +77,7 @@ def test_who_drains_is_alive_and_not_ready(watched: Watching) -> None:
 def test_what_becomes_of_jobs_is_counted(watched: Watching) -> None:
     watched.job_event("reconcile_enrollments", "done")
     watched.job_event("reconcile_enrollments", "error")
-    watched.job_broke("reconcile_enrollments", "internal_error")
+    watched.run_broke()
 
     text = ask(watched, "/metrics")[1]
     assert 'reconcile_job_events_total{event="done",job="reconcile_enrollments"} 1.0' in text

@@ -1,0 +1,190 @@
+"""Who is told of runs, put together from the settings: alerts, pings, and messages that jobs send.
+
+Beside `bootstrap`, which puts the rest together, because a run that could not begin is told of as well.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from reconcile import log
+from reconcile.domain.alert_causes import Situation
+from reconcile.errors import AuditUnavailable, NotificationFailed, ReconcileError
+from reconcile.followup import FollowUp
+from reconcile.followup.alert_look import Look, run_end
+from reconcile.followup.alert_memory import MemoryAlertBook
+from reconcile.followup.alert_ports import AlertBook, Notifier, RunHistory, Sales
+from reconcile.followup.alerting import Alerting
+from reconcile.followup.pinging import Pinging, report
+from reconcile.reconciler import APPLY, Ports, RunOptions, RunResult
+from reconcile.reconciler.abort import never_begun
+from reconcile.redaction import redact
+
+if TYPE_CHECKING:
+    from reconcile.adapters.ping import HttpPinger
+    from reconcile.settings import Settings
+
+_log = log.get_logger(__name__)
+
+#: Seconds to wait for the audit database where a run could not begin: somebody else may be stuck in it.
+_BUSY = 5.0
+
+
+@dataclass(kw_only=True)
+class Announcing:
+    """How one application speaks to people and to machines that watch."""
+
+    notifier: Notifier
+    alerting: Alerting | None = None
+    follow_ups: list[FollowUp] = field(default_factory=list)
+
+    def notify(self, *, title: str, body: str) -> None:
+        """Send one message. Never raises: what nobody takes is logged."""
+        try:
+            self.notifier.notify(title=redact(title), body=redact(body))
+        except NotificationFailed as error:
+            _log.error("Message could not be sent", title=title, error=str(error))
+
+    def drift_found(self, counts: Mapping[str, int], *, at: datetime) -> None:
+        """Alert of drift by kind, or give the all-clear where there is none. Never raises ReconcileError."""
+        self._evaluate(Situation(at=at, drift=counts))
+
+    def _evaluate(self, situation: Situation) -> None:
+        if self.alerting is None:
+            return
+        try:
+            self.alerting.evaluate(situation)
+        except ReconcileError as error:
+            _log.error("Alerts could not be judged", error=str(error))
+
+
+def announcing(
+    settings: Settings,
+    ports: Ports,
+    *,
+    stop: threading.Event,
+    memory: MemoryAlertBook | None = None,
+    sales: Sales | None = None,
+) -> Announcing:
+    """What follows the runs of an application. Raises ConfigurationError.
+
+    `memory`: what this process remembers of its own alerts, for when the audit database is away.
+    """
+    from reconcile.adapters.audit import SqlAuditLog
+    from reconcile.adapters.audit_alerts import SqlAlertBook, SqlRunHistory
+
+    found = Announcing(notifier=_notifier(settings))
+    if (pinger := _pinger(settings)) is not None:
+        found.follow_ups.append(Pinging(pinger))
+    if not settings.alert_url_list:
+        return found
+    audit = ports.audit
+    book: AlertBook = MemoryAlertBook()
+    runs: RunHistory | None = None
+    if isinstance(audit, SqlAuditLog):
+        book, runs = SqlAlertBook(audit.store), SqlRunHistory(audit.store)
+    alert_age = timedelta(seconds=settings.alert_age)
+    look = Look(
+        source=ports.source,
+        audit=audit,
+        clock=ports.clock,
+        alert_age=alert_age,
+        runs=runs,
+        sales=sales,
+        stop=stop,
+    )
+    found.alerting = Alerting(
+        notifier=found.notifier, book=book, alert_age=alert_age, look=look, fallback=memory
+    )
+    found.follow_ups.append(found.alerting)
+    return found
+
+
+def saying_nothing() -> Announcing:
+    """Of an application that only reads: messages go to the log."""
+    from reconcile.adapters.notify import LogNotifier
+
+    return Announcing(notifier=LogNotifier())
+
+
+def check(settings: Settings) -> None:
+    """Return if messages can be sent as the settings say. Sends nothing. Raises ConfigurationError."""
+    _notifier(settings)
+
+
+def could_not_begin(
+    settings: Settings, error: ReconcileError, *, memory: MemoryAlertBook | None = None
+) -> None:
+    """Tell that a run could not even begin: `/fail`, and an alert. Never raises.
+
+    Without an audit database nothing says what was told before: then only a process that has a
+    `memory` alerts, because the next one would say the same again.
+    """
+    now = datetime.now(UTC)
+    result = never_begun(error, mode=APPLY, at=now)
+    if (pinger := _pinger(settings)) is not None:
+        pinger.ping(failed=True, text=report(result.summary, error))
+    if not settings.alert_url_list:
+        return
+    try:
+        _alert(settings, result, now, memory)
+    except Exception as trouble:  # noqa: BLE001  the error that is told of must not be hidden by another
+        _log.error("Alerts could not be judged", error=f"{type(trouble).__name__}: {trouble}")
+
+
+def judge_silence(settings: Settings) -> None:
+    """Alert where no run has succeeded for too long: for whoever notices that none ends. Never raises."""
+    if not settings.alert_url_list:
+        return
+    from reconcile.adapters.audit import open_audit
+    from reconcile.adapters.audit_alerts import SqlAlertBook, SqlRunHistory
+
+    try:
+        with closing(open_audit(settings.audit_url.get_secret_value(), busy_timeout=_BUSY)) as audit:
+            situation = Situation(at=datetime.now(UTC), successes=SqlRunHistory(audit.store).successes())
+            Alerting(
+                notifier=_notifier(settings),
+                book=SqlAlertBook(audit.store),
+                alert_age=timedelta(seconds=settings.alert_age),
+            ).evaluate(situation)
+    except Exception as trouble:  # noqa: BLE001  in a thread of its own: nobody else would tell
+        _log.error("Alerts could not be judged", error=f"{type(trouble).__name__}: {trouble}")
+
+
+def _alert(settings: Settings, result: RunResult, now: datetime, memory: MemoryAlertBook | None) -> None:
+    from reconcile.adapters.audit import open_audit
+    from reconcile.adapters.audit_alerts import SqlAlertBook
+
+    notifier = _notifier(settings)
+    situation = Situation(at=now, run=run_end(RunOptions(), result))
+    alert_age = timedelta(seconds=settings.alert_age)
+
+    def alert(book: AlertBook) -> None:
+        Alerting(notifier=notifier, book=book, alert_age=alert_age, fallback=memory).evaluate(situation)
+
+    try:
+        with closing(open_audit(settings.audit_url.get_secret_value(), busy_timeout=_BUSY)) as audit:
+            alert(SqlAlertBook(audit.store))
+    except AuditUnavailable:
+        if memory is None:
+            raise
+        alert(memory)
+
+
+def _notifier(settings: Settings) -> Notifier:
+    from reconcile.adapters.notify import AppriseNotifier, LogNotifier
+
+    urls = [url.get_secret_value() for url in settings.alert_url_list]
+    return AppriseNotifier(urls) if urls else LogNotifier()
+
+
+def _pinger(settings: Settings) -> HttpPinger | None:
+    from reconcile.adapters.ping import HttpPinger
+
+    url = settings.ping_url.get_secret_value()
+    return HttpPinger(url) if url else None
