@@ -183,7 +183,8 @@ class App:
             mode=DRY_RUN if dry_run else APPLY,
             page_size=settings.page_size,
             concurrency=settings.concurrency,
-            rate=settings.rate,
+            # A rehearsal sends nothing that the LMS would have to be spared.
+            rate=0.0 if dry_run else settings.rate,
             retry_delay=settings.retry_delay,
             lease_ttl=settings.lease_ttl,
             max_enrolls=max_enrolls,

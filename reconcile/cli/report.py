@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -100,8 +101,8 @@ def command(
 def _opened(output: Path | None) -> Iterator[TextIO]:
     """stdout, or a file that appears whole or not at all; a pipe or a device is written to as it is."""
     if output is None:
-        if isinstance(sys.stdout, TextIO) or hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(newline="")  # type: ignore[union-attr]  # CSV brings its own line ends
+        if isinstance(sys.stdout, TextIOWrapper):
+            _prepare(sys.stdout)
         yield sys.stdout
         sys.stdout.flush()
         return
@@ -128,3 +129,12 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
                 hint="free some space or name another file; what stood there before is unchanged",
             ) from error
         raise
+
+
+def _prepare(stdout: TextIOWrapper) -> None:
+    """An export is UTF-8 whatever the locale, as it is in a file; a terminal is shown what it can show."""
+    # CSV brings its own line ends.
+    if stdout.isatty():
+        stdout.reconfigure(newline="", errors="backslashreplace")
+    else:
+        stdout.reconfigure(newline="", encoding="utf-8")

@@ -213,3 +213,15 @@ def test_without_an_audit_there_is_nothing_to_report(bare: World) -> None:
     assert "no audit database yet" in done.stderr
     assert "→" in done.stderr
     assert not bare.audit_file.exists()
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "jsonl"])
+def test_an_export_is_utf8_whatever_the_locale(world: World, form: str) -> None:
+    world.order("bob@exämple.com")
+    world.run("run", code=0)
+
+    done = world.run(
+        "report", "--view", "attempts", "--format", form, env={"PYTHONIOENCODING": "ascii"}, code=0
+    )
+
+    assert "b***@exämple.com" in done.stdout
