@@ -1,10 +1,15 @@
-"""The lines that operators see at the level WARNING and above, without a file."""
+"""What is logged, without a file: the lines that operators see, or everything; and what must not be in it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from reconcile.sandbox.servers import KEY
+
+SECRET = KEY.partition(":")[2]
+ADDRESS = "victim.of.a.leak@example.com"
 
 
 class WarningLines(logging.Handler):
@@ -30,3 +35,32 @@ def warnings_counted() -> Iterator[list[str]]:
     finally:
         ours.removeHandler(handler)
         ours.setLevel(level)
+
+
+class Everything(logging.Handler):
+    """All that is logged, at any level, as one text."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text += record.getMessage() + "\n"
+
+
+@contextmanager
+def everything_logged() -> Iterator[Everything]:
+    lines, ours = Everything(), logging.getLogger("reconcile")
+    level = ours.level
+    ours.addHandler(lines)
+    ours.setLevel(logging.DEBUG)
+    try:
+        yield lines
+    finally:
+        ours.removeHandler(lines)
+        ours.setLevel(level)
+
+
+def shows_no_secret(text: str) -> None:
+    assert SECRET not in text
+    assert ADDRESS not in text
