@@ -109,9 +109,10 @@ def test_killed_in_the_middle_of_a_run_and_started_again(world: World) -> None:
 
 
 def test_two_replicas_and_a_run_by_hand_over_one_backlog(world: World) -> None:
-    orders = world.orders(40)
+    orders = world.orders(60)
     world.lms.site.switches.race_window = 0.02
-    world.lms.faults.add(Fault(kind="latency", operation="enroll", times=None, delay=0.3))
+    # Slow enough that all three are at it together, on a busy machine too.
+    world.lms.faults.add(Fault(kind="latency", operation="enroll", times=None, delay=1.0))
     settings = {"RECONCILE_PAGE_SIZE": "10"}
     audits = [f"sqlite:///{world.folder / name}" for name in ("audit.db", "audit2.db")]
 
@@ -121,7 +122,7 @@ def test_two_replicas_and_a_run_by_hand_over_one_backlog(world: World) -> None:
     ]
     until(lambda: world.enrolls_asked() >= 4)
     by_hand = world.run("run", "--json", env=SETTINGS | settings)
-    until(lambda: all_synced(world, orders))
+    until(lambda: all_synced(world, orders), patience=60)
     assert [replica.end() for replica in replicas] == [0, 0]
 
     assert world.enrolls_asked() == len(orders)
