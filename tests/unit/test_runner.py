@@ -16,6 +16,7 @@ from jobs import reconcile_enrollments
 from jobs.registry import Job
 from jobs.runner import Runner
 from reconcile import log
+from reconcile.announcing import saying_nothing
 from reconcile.bootstrap import App
 from reconcile.errors import (
     AuditUnavailable,
@@ -60,7 +61,9 @@ class Bench:
     def _open(self, settings: Settings) -> App:
         if self.unopened is not None:
             raise self.unopened
-        return App(settings, self.world.ports, stop=self.stop, resources=ExitStack())
+        return App(
+            settings, self.world.ports, stop=self.stop, resources=ExitStack(), announcing=saying_nothing()
+        )
 
     def fire(self, run: Callable[[App], int], *, name: str = "a_job") -> None:
         job = Job(name=name, about="", setting="", schedule=lambda _: "* * * * *", run=run)
@@ -208,7 +211,9 @@ def test_an_outage_of_many_runs_is_two_lines_and_its_end_one(bench: Bench, lines
 
 def test_the_main_job_raises_what_ended_its_run() -> None:
     world = World([order("e1")])
-    app = App(SETTINGS, world.ports, stop=threading.Event(), resources=ExitStack())
+    app = App(
+        SETTINGS, world.ports, stop=threading.Event(), resources=ExitStack(), announcing=saying_nothing()
+    )
     assert reconcile_enrollments.run(app) == 0
 
     world.lms.down = ServiceUnavailable("down")
