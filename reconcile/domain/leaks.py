@@ -94,9 +94,7 @@ def find_leaks(instants: Sequence[float]) -> list[Leak]:
             orders = last - first + 1
             expected = usual.between(instants[first], instants[last])
             if orders >= FEWEST and _GAIN * orders - (_TIMES - 1) * expected >= enough:
-                leaks.append(
-                    Leak(start=instants[first], end=instants[last], orders=orders, usual=expected)
-                )
+                leaks.append(Leak(start=instants[first], end=instants[last], orders=orders, usual=expected))
     return leaks
 
 
