@@ -14,6 +14,11 @@ def tidy(value: Decimal) -> int | Decimal:
     return int(whole) if value == whole else value.normalize()
 
 
+def is_instant(column: str) -> bool:
+    """Whether the columns of this name hold instants: where a format has no room for the zone, a head has."""
+    return column.endswith(("_at", "_seen")) or column in ("from", "until", "day")
+
+
 def as_text(cell: Cell) -> str:
     """Plain text: nothing for None, ISO 8601 for an instant, digits without exponent for a number."""
     if isinstance(cell, str):

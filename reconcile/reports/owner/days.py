@@ -39,7 +39,7 @@ class Days:
         if not counts:
             return Section(name="days", title="Outcomes per day", words=["Nothing has come of anything yet."])
         rows: list[Row] = [
-            {"day": day.isoformat(), **{name: counts[day][name] for name in _SHOWN}} for day in sorted(counts)
+            {"day": _midnight(day), **{name: counts[day][name] for name in _SHOWN}} for day in sorted(counts)
         ]
         totals: Counter[str] = Counter()
         for of_day in counts.values():

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 
-from reconcile.domain.model import Outcome
-from reconcile.reports.owner.causes import cause, meaning
+from reconcile.domain.model import Outcome, Reason
+from reconcile.reports.owner.causes import cause
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Oldest, Scope, numbers, words
 from reconcile.reports.owner.section import Figure, Section, Table
 from reconcile.reports.owner.words import counted
+
+_WAITS_FOR = {
+    Reason.MEMBER_MISSING: "the learner to sign up",
+    Reason.MEMBER_DISABLED: "the account to be enabled",
+    Reason.COURSE_MISSING: "a course of this name",
+    Reason.COURSE_UNPUBLISHED: "the course to be published",
+    Reason.INVALID_EMAIL: "a corrected e-mail address",
+    Reason.INVALID_COURSE: "a corrected courseId",
+    Reason.MALFORMED: "a corrected order",
+    Reason.LMS_UNAVAILABLE: "the LMS",
+    Reason.RATE_LIMITED: "the LMS",
+    Reason.LMS_TIMEOUT: "the LMS",
+}
+#: What a person has to do can be said of these alone.
+_NAMED_WHEN_FAILED = (Reason.INVALID_EMAIL, Reason.INVALID_COURSE, Reason.MALFORMED)
+
+
+def waits_for(fact: Fact) -> str:
+    """Whose move it is, in a few words."""
+    if fact.outcome == Outcome.FAILED and fact.reason not in _NAMED_WHEN_FAILED:
+        return "a person"
+    return (
+        _WAITS_FOR.get(Reason(fact.reason), "the next run") if fact.reason in list(Reason) else "the next run"
+    )
 
 
 class Waiting:
@@ -58,9 +82,8 @@ class Waiting:
                 "course": fact.row["course"],
                 "amount": fact.row["amount"],
                 "currency": fact.currency,
-                "outcome": fact.outcome,
+                "waits_for": waits_for(fact),
                 "reason": cause(fact),
-                "what_it_waits_for": meaning(cause(fact)),
                 "enrollment_id": fact.enrollment_id,
             }
             for fact in self._oldest.facts()
@@ -75,9 +98,8 @@ class Waiting:
                 words("course", 24),
                 numbers("amount"),
                 words("currency", 8),
-                words("outcome"),
+                words("waits_for", 34),
                 words("reason", 18),
-                words("what_it_waits_for", 60),
                 words("enrollment_id", 24),
             ),
             rows=rows,
