@@ -16,7 +16,7 @@ def tidy(value: Decimal) -> int | Decimal:
 
 def is_instant(column: str) -> bool:
     """Whether the columns of this name hold instants: where a format has no room for the zone, a head has."""
-    return column.endswith(("_at", "_seen")) or column in ("from", "until", "day")
+    return column.endswith("_at") or column in ("first_seen", "last_seen", "from", "until", "day")
 
 
 def as_text(cell: Cell) -> str:

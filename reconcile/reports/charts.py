@@ -25,7 +25,7 @@ COLOURS: Mapping[str, str] = {
     "outage": "#c0392b",
     "in a leak": "#c0392b",
 }
-_SPARE = "#5b7fb5"
+_SPARE = "#9db8dc"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _WIDTH = 860
 #: Labels that fit beside each other under a chart of this width.
@@ -34,24 +34,26 @@ _LABELS = 12
 
 def draw(chart: Chart, name: str) -> str:
     """The chart as an `svg` element; `name` is unique in the page."""
-    drawn = _bars(chart, name) if isinstance(chart, Bars) else _time_line(chart, name)
-    return _as_html(drawn.render_tree(), name)
+    drawn = _bars(chart) if isinstance(chart, Bars) else _time_line(chart)
+    root = drawn.render_tree()
+    if isinstance(chart, TimeLine) and chart.spans:
+        _broaden(root)
+    return _as_html(root, name)
 
 
-def _bars(chart: Bars, name: str) -> Any:
+def _bars(chart: Bars) -> Any:
     import pygal
 
     kind = pygal.HorizontalStackedBar if chart.lying else pygal.StackedBar
     height = 70 + 36 * len(chart.labels) if chart.lying else 320
-    drawn = kind(**_options(name, list(chart.series), height=height))
+    drawn = kind(**_options(list(chart.series), height=height))
     drawn.show_legend = len(chart.series) > 1
     # pygal draws lying bars from below.
     turn = -1 if chart.lying else 1
     drawn.x_labels = list(chart.labels)[::turn]
     if chart.lying:
         drawn.print_values = True
-        drawn.show_y_labels = False
-        drawn.show_y_guides = False
+        drawn.show_x_labels = True
     else:
         drawn.x_labels_major_every = max(-(-len(chart.labels) // _LABELS), 1)
         drawn.show_minor_x_labels = False
@@ -61,11 +63,11 @@ def _bars(chart: Bars, name: str) -> Any:
     return drawn
 
 
-def _time_line(chart: TimeLine, name: str) -> Any:
+def _time_line(chart: TimeLine) -> Any:
     import pygal
 
     lanes = [*([chart.spans_are] if chart.spans else []), *list(chart.lanes)[::-1]]
-    drawn = pygal.XY(**_options(name, lanes, height=110 + 42 * len(lanes)))
+    drawn = pygal.XY(**_options(lanes, height=110 + 42 * len(lanes)))
     drawn.show_legend = False
     drawn.y_labels = [{"value": place, "label": lane} for place, lane in enumerate(lanes, 1)]
     drawn.range = (0.5, len(lanes) + 0.5)
@@ -74,7 +76,7 @@ def _time_line(chart: TimeLine, name: str) -> Any:
     drawn.dots_size = 3.5
     if chart.spans:
         points = [point for start, end in chart.spans for point in _span(chart, start, end)]
-        drawn.add(chart.spans_are, points, show_dots=False, stroke_style={"width": 14})
+        drawn.add(chart.spans_are, points, show_dots=False)
     for place, lane in enumerate(lanes, 1):
         if lane in chart.lanes:
             seconds = [(instant - chart.start).total_seconds() for instant in chart.lanes[lane]]
@@ -91,7 +93,7 @@ def _span(chart: TimeLine, start: datetime, end: datetime) -> list[tuple[float, 
 
 def _ticks(start: datetime, end: datetime) -> list[dict[str, object]]:
     length = max(end - start, timedelta(seconds=1))
-    shape = "%Y-%m-%d" if length > timedelta(days=5) else "%m-%d %H:%M"
+    shape = "%d %b" if length > timedelta(days=5) else "%d %b %H:%M"
     steps = 5
     return [
         {
@@ -102,7 +104,7 @@ def _ticks(start: datetime, end: datetime) -> list[dict[str, object]]:
     ]
 
 
-def _options(name: str, series: list[str], *, height: int) -> dict[str, Any]:
+def _options(series: list[str], *, height: int) -> dict[str, Any]:
     from pygal.style import Style
 
     style = Style(
@@ -134,11 +136,12 @@ def _options(name: str, series: list[str], *, height: int) -> dict[str, Any]:
         "explicit_size": False,
         "js": (),
         "legend_at_bottom": True,
-        "legend_at_bottom_columns": 6,
+        "legend_at_bottom_columns": 3,
         "legend_box_size": 12,
         "margin": 6,
+        "margin_right": 34,  # half of the last label
         # Of a bar the value is a number, of a point a pair.
-        "formatter": lambda value: f"{value:,.0f}" if isinstance(value, int | float) else "",
+        "formatter": lambda value: f"{value:,.0f}" if isinstance(value, int | float) and value else "",
         "value_formatter": lambda value: f"{value:,.0f}",
         "truncate_label": -1,
         "truncate_legend": -1,
@@ -161,6 +164,13 @@ def _as_html(root: Element, name: str) -> str:
     root.attrib.update({"role": "img", "aria-labelledby": f"{name}-title {name}-words", "focusable": "false"})
     text: str = etree.tostring(root, encoding="unicode")
     return re.sub(r"chart-[0-9a-f-]{36}", f"chart-{name}", text)
+
+
+def _broaden(root: Element) -> None:
+    """The spans are the only lines of a time line: from hairlines to beams."""
+    for node in root.iter():
+        if str(node.attrib.get("class", "")).startswith("line "):
+            node.attrib["style"] = "stroke-width: 16px"
 
 
 def _give_title(node: Element) -> None:

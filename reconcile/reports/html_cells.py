@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reconcile.redaction import escape_controls
 from reconcile.reports.cells import as_text, is_instant
@@ -15,11 +16,13 @@ from reconcile.reports.model import Cell
 from reconcile.reports.owner.section import Chart, Figure, Unit
 from reconcile.reports.owner.words import money, span
 
-_NOTHING = Markup('<span class="nothing">–</span>')  # noqa: S704  ours, a constant
+_NOTHING = Markup('<span class="nothing">–</span>')
 #: Columns of numbers that nobody adds up: no thousands are parted.
 _NAMES = frozenset({"attempt_id", "number", "http_status", "exit_code"})
 _CODES = frozenset({"reason", "cause", "action", "mode", "runs_stopped_with"})
-_LONG = frozenset({"error", "meaning"})
+#: Longer texts get a measure of their own, and are broken anywhere.
+_LONG = 40
+_BACKTICKS = re.compile(r"`([^`]+)`")
 
 
 def cell(value: Cell, column: str) -> Markup:
@@ -28,7 +31,7 @@ def cell(value: Cell, column: str) -> Markup:
         case None | "" | ():
             return _NOTHING
         case bool():
-            return Markup("yes" if value else "no")
+            return Markup("yes") if value else Markup("no")
         case datetime():
             return _instant(value, shape="%Y-%m-%d" if column == "day" else "%Y-%m-%d %H:%M:%S")
         case int() | float() | Decimal():
@@ -37,7 +40,14 @@ def cell(value: Cell, column: str) -> Markup:
     if column in ("outcome", "status"):
         known = value if value in COLOURS else "other"
         return Markup('<span class="word {}">{}</span>').format(known, text)
+    if len(text) > _LONG:
+        return Markup('<span class="long">{}</span>').format(prose(text) if column == "meaning" else text)
     return Markup("<code>{}</code>").format(text) if column in _CODES else Markup("{}").format(text)
+
+
+def prose(sentence: str) -> Markup:
+    """A sentence; what stands in backticks as code."""
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(escape_controls(sentence)))))  # noqa: S704  escaped
 
 
 def figure(one: Figure) -> Markup:
@@ -62,8 +72,6 @@ def heading(column: str) -> str:
 
 def kind(column: str, *, numeric: bool) -> str:
     """The class of a column's cells."""
-    if column in _LONG:
-        return "long"
     return "number" if numeric else "instant" if is_instant(column) else "text"
 
 
@@ -97,4 +105,5 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "figure": figure,
     "heading": heading,
     "kind": kind,
+    "prose": prose,
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
+from reconcile.reports.cells import as_json
 from reconcile.reports.model import Cell, Report, Row
 
 
@@ -24,6 +26,12 @@ def provenance(report: Report, row_count: int | None = None) -> dict[str, Cell |
     if row_count is not None:
         facts["row_count"] = row_count
     return facts
+
+
+def as_plain(report: Report, row_count: int) -> dict[str, object]:
+    """The same as JSON knows it, for a file beside the export."""
+    plain: dict[str, object] = json.loads(json.dumps(provenance(report, row_count), default=as_json))
+    return plain
 
 
 def told(report: Report, row_count: int) -> list[tuple[str, Cell]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 from reconcile.redaction import escape_controls
@@ -34,11 +35,32 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 def write(report: Report, out: IO[bytes]) -> int:
-    """Write the workbook; the number of rows. Nothing reaches `out` before the last row was read."""
+    """Write the workbook; the number of rows. Nothing reaches `out` before the last row was read.
+
+    Until then the rows are in a private temporary folder, which is gone afterwards, whatever happens.
+    """
     from xlsxwriter import Workbook
     from xlsxwriter.exceptions import FileCreateError
 
-    workbook = Workbook(out, dict(_OPTIONS))
+    sink = _Sink(out)
+    with TemporaryDirectory(prefix="reconcile-report-") as folder:
+        workbook = Workbook(sink, {**_OPTIONS, "tmpdir": folder})
+        try:
+            count = _fill(workbook, report)
+        except BaseException:
+            # Its files must be closed, and only this closes them.
+            sink.broken = True
+            workbook.close()
+            raise
+        try:
+            workbook.close()
+        except FileCreateError as error:
+            # xlsxwriter wraps what the disk said.
+            raise next((cause for cause in error.args if isinstance(cause, OSError)), error) from error
+    return count
+
+
+def _fill(workbook: Workbook, report: Report) -> int:
     workbook.use_zip64()
     workbook.set_properties(
         {
@@ -54,12 +76,45 @@ def write(report: Report, out: IO[bytes]) -> int:
             for table in section.tables:
                 sheets.add(table.name, table.columns, table.rows)
     sheets.add_pairs("provenance", [*told(report, count), ("all times", "UTC")])
-    try:
-        workbook.close()
-    except FileCreateError as error:
-        # xlsxwriter wraps what the disk said.
-        raise next((cause for cause in error.args if isinstance(cause, OSError)), error) from error
     return count
+
+
+class _Sink:
+    """A stream that says once that it is broken, and then takes everything and keeps nothing.
+
+    A zip file that is thrown away half-written tries to write its end, and would complain again.
+    """
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self.broken = False
+
+    def write(self, piece: bytes) -> int:
+        """Pass it on."""
+        if self.broken:
+            return len(piece)
+        try:
+            return self._out.write(piece)
+        except BaseException:
+            self.broken = True
+            raise
+
+    def flush(self) -> None:
+        """Pass it on."""
+        if not self.broken:
+            self._out.flush()
+
+    def seekable(self) -> bool:
+        """What cannot be sought in is written in one go."""
+        return self._out.seekable()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Pass it on."""
+        return offset if self.broken else self._out.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Pass it on."""
+        return 0 if self.broken else self._out.tell()
 
 
 class _Sheets:

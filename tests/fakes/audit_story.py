@@ -58,7 +58,7 @@ def story(folder: Path) -> SqlAuditLog:
     log = new_audit(folder)
     events = sorted(_events(), key=lambda event: (event.at, event.order.id))
     number, place, at = 0, 0, START
-    while at < REPORTED:
+    while at + _EVERY <= REPORTED:
         number += 1
         at += _EVERY
         summary = RunSummary(run_id=f"run-{number:03}", mode="apply", started_at=at)

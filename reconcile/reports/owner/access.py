@@ -83,12 +83,12 @@ class Access:
         )
         return [
             (
-                f"Of {counted(orders, 'order')} that reconcile brought to an end, half had access within {half}, "
+                f"Of {counted(orders, 'order')} that reconcile settled, half had access within {half}, "
                 f"95 of 100 within {most}; the longest took {longest}."
             ),
             (
-                "Orders that the shop settled by itself are not among them. Who had access already is counted "
-                "until reconcile saw it."
+                "Orders that the shop settled by itself are not among them. Who had access already "
+                "counts until reconcile saw it."
             ),
         ]
 

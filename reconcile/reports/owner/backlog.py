@@ -111,7 +111,7 @@ class Backlog:
         most = max(shown, key=lambda age: self._orders[age])
         return Bars(
             title="Orders without access by their age",
-            words=f"{counted(long, 'order')} of {orders:,} ({share(long, orders)}) have waited for over a week. "
+            words=f"{counted(long, 'order')} of {orders:,} ({share(long, orders)}) have waited over a week. "
             f"Most common: {most}, {counted(self._orders[most], 'order')}.",
             labels=shown,
             series={"orders": [self._orders[age] for age in shown]},

@@ -33,16 +33,15 @@ class Buckets:
         return min(max((instant - self.start) // self.step, 0), self.count - 1)
 
     def labels(self) -> Sequence[str]:
-        """The steps' beginnings; the day says enough where a step is no shorter."""
-        shape = "%Y-%m-%d" if self.step >= timedelta(days=1) else "%m-%d %H:%M"
+        """The steps' beginnings, as short as tells them apart."""
+        shapes = ((timedelta(weeks=26), "%b %Y"), (timedelta(days=1), "%d %b"), (timedelta(0), "%d %b %H:%M"))
+        shape = next(shape for least, shape in shapes if self.step >= least)
         return [f"{self.start + number * self.step:{shape}}" for number in range(self.count)]
 
-    def counts(self, instants: Sequence[datetime]) -> list[int]:
-        """How many instants fall into each step."""
-        found = [0] * self.count
-        for instant in instants:
-            found[self.place(instant)] += 1
-        return found
+    def begin(self, place: int) -> str:
+        """A step's beginning in a sentence."""
+        shape = "%Y-%m-%d" if self.step >= timedelta(days=1) else "%Y-%m-%d %H:%M"
+        return f"{self.start + place * self.step:{shape}}"
 
 
 def buckets(first: datetime, last: datetime, *, finest: timedelta = timedelta(hours=1)) -> Buckets:
@@ -50,9 +49,10 @@ def buckets(first: datetime, last: datetime, *, finest: timedelta = timedelta(ho
 
     Steps begin at full hours, days, or on Mondays (UTC).
     """
-    for name, step in _STEPS:
-        start = _MONDAY + (first - _MONDAY) // step * step
-        count = (last - start) // step + 1
-        if step >= finest and (count <= MOST or step == _STEPS[-1][1]):
-            break
-    return Buckets(step=step, step_is=name, start=start, count=max(count, 1))
+    fitting = [_cut(first, last, name, step) for name, step in _STEPS if step >= finest]
+    return next((one for one in fitting if one.count <= MOST), fitting[-1])
+
+
+def _cut(first: datetime, last: datetime, name: str, step: timedelta) -> Buckets:
+    start = _MONDAY + (first - _MONDAY) // step * step
+    return Buckets(step=step, step_is=name, start=start, count=max((last - start) // step + 1, 1))

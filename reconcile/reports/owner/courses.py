@@ -113,7 +113,7 @@ def _words(ranked: list[tuple[int, str | None, _Sums]]) -> list[str]:
     learners, course, sums = affected[0]
     return [
         (
-            f"{len(affected)} of {counted(len(ranked), 'course')} have learners without access. Most are in "
-            f"{course or 'no course that can be named'}: {counted(learners, 'learner')}, {moneys(sums.money)}."
+            f"{len(affected)} of {counted(len(ranked), 'course')} are affected. Most: "
+            f"{course or 'no course that can be named'}, {counted(learners, 'learner')}, {moneys(sums.money)}."
         )
     ]

@@ -44,16 +44,17 @@ class Days:
         totals: Counter[str] = Counter()
         for of_day in counts.values():
             totals.update(of_day)
+        known = totals[Outcome.ALREADY_ENROLLED]
         given = sum(totals[name] for name in _GAVE)
         return Section(
             name="days",
             title="Outcomes per day",
             words=[
                 (
-                    f"On {counted(len(counts), 'day')} something new came of an order: {given:,} times access was "
-                    f"given, {counted(totals[Outcome.ALREADY_ENROLLED], 'time')} it was there already, "
-                    f"{counted(totals[Outcome.FAILED], 'time')} an order was given up. A verdict that did not "
-                    "change since the run before is not counted again."
+                    f"On {counted(len(counts), 'day')} something new came of an order: access was given "
+                    f"{given:,} times, {counted(known, 'time')} it was there already, "
+                    f"{counted(totals[Outcome.FAILED], 'time')} an order was given up. A verdict that did "
+                    "not change since the run before is not counted again."
                 )
             ],
             chart=_chart(counts),
@@ -65,6 +66,7 @@ class Days:
                     rows=rows[-_MOST_DAYS:],
                     left_out=max(len(rows) - _MOST_DAYS, 0),
                     command="reconcile report --view attempts --format csv",
+                    folded=True,
                 )
             ],
         )
@@ -101,7 +103,7 @@ def _chart(counts: dict[date, Counter[str]]) -> Bars:
     if failed := counts[worst][Outcome.FAILED]:
         said += f" Most orders were given up on {worst.isoformat()}: {failed:,}."
     return Bars(
-        title=f"Verdicts per {steps.step_is}",
+        title=f"Verdicts per {steps.step_is} (UTC)",
         words=said,
         labels=steps.labels(),
         series={name: numbers for name, numbers in series.items() if any(numbers)},

@@ -10,7 +10,7 @@ from reconcile.reports.owner.words import counted, moneys
 
 
 class Duplicates:
-    """Part: duplicate payments. Keeps those orders in memory: they are few, or the shop has other troubles."""
+    """Part: duplicate payments. Keeps those orders in memory: they are few."""
 
     def __init__(self, scope: Scope) -> None:  # noqa: ARG002  every part is made of the scope
         self._pairs: dict[tuple[int, str], list[Fact]] = {}
@@ -25,7 +25,7 @@ class Duplicates:
         if not self._pairs:
             said = "Nobody was seen to have paid twice for the same course."
             return Section(name="duplicates", title="Paid twice", words=[said])
-        money, candidates = Purse(), 0
+        pairs, money, candidates = len(self._pairs), Purse(), 0
         rows: list[Row] = []
         for facts in sorted(
             self._pairs.values(), key=lambda facts: min(fact.enrollment_id for fact in facts)
@@ -42,13 +42,13 @@ class Duplicates:
             title="Paid twice",
             words=[
                 (
-                    f"Paid more than once for the same course, and in it once: {counted(len(self._pairs), 'learner')}. "
-                    f"Candidates for a refund: {counted(candidates, 'payment')}, {moneys(money)}; all but the first "
-                    "of each learner and course. Compare with the payment provider before you refund."
+                    f"Paid more than once for a course and are in it once: {counted(pairs, 'learner')}. "
+                    f"Candidates for a refund: {counted(candidates, 'payment')}, {moneys(money)}; all but "
+                    "the first of each learner and course. Compare with the payment provider before you refund."
                 )
             ],
             figures=[
-                Figure(name="pairs", label="paid twice for a course", value=len(self._pairs)),
+                Figure(name="pairs", label="paid twice for a course", value=pairs),
                 Figure(name="candidates", label="refund candidates", value=candidates),
             ],
             tables=[_table(rows)],

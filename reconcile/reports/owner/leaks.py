@@ -52,9 +52,7 @@ class Leaks:
         leaks = find_leaks(paid)
         in_leaks = sum(leak.orders for leak in leaks)
         figures = [
-            Figure(
-                name="lost", label="orders arrived unsynced without a cause of their own", value=len(paid)
-            ),
+            Figure(name="lost", label="orders arrived unsynced, for no cause of their own", value=len(paid)),
             Figure(name="leaks", label="leaks", value=len(leaks)),
             Figure(name="in_leaks", label="orders lost in leaks", value=in_leaks),
         ]
@@ -78,9 +76,9 @@ class Leaks:
         if not leaks:
             said.append("There was no leak: at no time were clearly more orders lost than usual.")
         said.append(
-            f"Lost one by one: {counted(rest, 'order')}. Not counted here: {counted(self._own_cause, 'order')} "
-            "with a cause of its own at first sight (no account yet, a wrong course, a refusal). An order "
-            "counts as lost if it was paid and not synced when reconcile first looked."
+            f"Lost one by one: {counted(rest, 'order')}. Had a cause of their own at first sight (no account "
+            f"yet, a wrong course, a refusal) and are not counted here: {counted(self._own_cause, 'order')}. "
+            "Lost means: paid, and not synced when reconcile first looked."
         )
         return said
 
@@ -153,9 +151,9 @@ def _chart(paid: Sequence[float], leaks: list[Leak]) -> Bars:
     most = max(range(steps.count), key=lambda place: totals[place])
     quiet = sum(1 for total in totals if not total)
     return Bars(
-        title=f"Orders that arrived unsynced, per {steps.step_is} of their payment",
-        words=f"The most, {totals[most]:,}, in the {steps.step_is} from {steps.labels()[most]} UTC; in "
-        f"{quiet:,} of {steps.count:,} such steps none.",
+        title=f"Orders that arrived unsynced, per {steps.step_is} of their payment (UTC)",
+        words=f"Most were lost in the {steps.step_is} from {steps.begin(most)} UTC: {totals[most]:,}. "
+        + (f"In {quiet:,} of {counted(steps.count, 'bar')} none was." if quiet else "No bar is empty."),
         labels=steps.labels(),
         series={"one by one": one_by_one, "in a leak": in_leaks} if leaks else {"one by one": one_by_one},
     )

@@ -145,7 +145,7 @@ class Runs:
         ]
         return Table(
             name="outages",
-            caption="Outages, the latest first: from the first run that stopped to the first that went through",
+            caption="Outages, the latest first: from the first run that stopped to one that went through",
             columns=(
                 words("reason", 20),
                 words("from", 20),

@@ -40,6 +40,7 @@ class Table:
     rows: Sequence[Row]
     left_out: int = 0
     command: str = ""  #: where all of them are
+    folded: bool = False  #: the numbers of a chart: there for who asks
 
 
 @dataclass(frozen=True, kw_only=True)

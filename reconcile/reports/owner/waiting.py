@@ -62,8 +62,8 @@ class Waiting:
         if not self._outcomes:
             return Section(name="waiting", title="Who waits for what", words=["Nobody waits."])
         said = (
-            f"Waiting for somebody outside: {counted(outside, 'order')}; access follows by itself once they have "
-            f"moved. Needing a person: {counted(person, 'order')}. Tried again by themselves: {rest:,}."
+            f"Waiting for somebody outside: {counted(outside, 'order')}; access follows by itself once they "
+            f"have moved. Needing a person: {counted(person, 'order')}. Tried again by themselves: {rest:,}."
         )
         return Section(
             name="waiting",
@@ -76,13 +76,13 @@ class Waiting:
     def _table(self) -> Table:
         rows = [
             {
-                "paid_at": fact.paid_at,
+                "waits_for": waits_for(fact),
                 "waiting_seconds": (self._as_of - fact.paid_at).total_seconds() if fact.paid_at else None,
                 "email": fact.row["email"],
                 "course": fact.row["course"],
                 "amount": fact.row["amount"],
                 "currency": fact.currency,
-                "waits_for": waits_for(fact),
+                "paid_at": fact.paid_at,
                 "reason": cause(fact),
                 "enrollment_id": fact.enrollment_id,
             }
@@ -92,13 +92,13 @@ class Waiting:
             name="waiting",
             caption="Orders without access, the oldest first",
             columns=(
-                words("paid_at", 20),
+                words("waits_for", 34),
                 numbers("waiting_seconds"),
                 words("email", 26),
                 words("course", 24),
                 numbers("amount"),
                 words("currency", 8),
-                words("waits_for", 34),
+                words("paid_at", 20),
                 words("reason", 18),
                 words("enrollment_id", 24),
             ),

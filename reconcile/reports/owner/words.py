@@ -21,16 +21,13 @@ def span(seconds: float) -> str:
     if seconds < 10 and seconds != int(seconds):
         return f"{seconds:.1f} s"
     rest = round(seconds) if seconds < 3600 else round(seconds / 60) * 60
-    for place, (name, size) in enumerate(_UNITS):
-        count, left = divmod(rest, size)
-        if count or size == 1:
-            break
-    parts = [_part(count, name)]
-    if place + 1 < len(_UNITS):
-        smaller, small_size = _UNITS[place + 1]
-        if further := left // small_size:
-            parts.append(_part(further, smaller))
-    return " ".join(parts)
+    counts = []
+    for name, size in _UNITS:
+        count, rest = divmod(rest, size)
+        counts.append((count, name))
+    largest = next((place for place, (count, _) in enumerate(counts) if count), len(counts) - 1)
+    first, *others = counts[largest : largest + 2]
+    return " ".join([_part(*first), *(_part(*other) for other in others if other[0])])
 
 
 def _part(count: int, name: str) -> str:
