@@ -166,11 +166,11 @@ class _Sheets:
 
     def _write(self, sheet: Worksheet, row: int, at: int, name: str, cell: Cell) -> None:
         match cell:
-            case None:
+            case None | () | "":
                 pass
             case bool():
                 sheet.write_boolean(row, at, cell)
-            case datetime():
+            case datetime() if cell.year > 1900:  # Excel's own beginning
                 sheet.write_datetime(
                     row, at, cell.astimezone(UTC), self._day if name == "day" else self._instant
                 )
@@ -178,7 +178,7 @@ class _Sheets:
                 form = self._amount if name.startswith("amount") else None
                 sheet.write_number(row, at, cell, form)
             case _:
-                sheet.write_string(row, at, _text(cell))
+                sheet.write_string(row, at, _text(as_text(cell)))
 
 
 def heading(name: str) -> str:
@@ -186,6 +186,6 @@ def heading(name: str) -> str:
     return f"{name} (UTC)" if is_instant(name) else name
 
 
-def _text(cell: str | tuple[str, ...]) -> str:
-    text = escape_controls(as_text(cell))
+def _text(text: str) -> str:
+    text = escape_controls(text)
     return text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"

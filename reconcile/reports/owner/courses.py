@@ -114,6 +114,6 @@ def _words(ranked: list[tuple[int, str | None, _Sums]]) -> list[str]:
     return [
         (
             f"{len(affected)} of {counted(len(ranked), 'course')} are affected. Most: "
-            f"{course or 'no course that can be named'}, {counted(learners, 'learner')}, {moneys(sums.money)}."
+            f"{course or 'no known course'}, {counted(learners, 'learner')}, {moneys(sums.money)}."
         )
     ]

@@ -44,7 +44,7 @@ class Duplicates:
                 (
                     f"Paid more than once for a course and are in it once: {counted(pairs, 'learner')}. "
                     f"Candidates for a refund: {counted(candidates, 'payment')}, {moneys(money)}; all but "
-                    "the first of each learner and course. Compare with the payment provider before you refund."
+                    "the first of each learner and course. Ask the payment provider before you refund."
                 )
             ],
             figures=[

@@ -107,16 +107,17 @@ class Runs:
     def _length(self, outage: Outage) -> float:
         return ((outage.end or self._as_of) - outage.start).total_seconds()
 
-    def _chart(self) -> TimeLine:
+    def _chart(self) -> TimeLine | None:
         lanes = {name: sorted(instants) for name, instants in self._lanes.items() if instants}
-        starts = [instants[0] for instants in lanes.values()] or [self._as_of]
+        if not lanes:
+            return None  # nothing has ended yet
         return TimeLine(
             title="Runs and outages over time",
             words=self._outage_words(),
             lanes=lanes,
             spans=[(outage.start, outage.end or self._as_of) for outage in self.outages.found][-MOST:],
             spans_are="outage",
-            start=min(starts),
+            start=min(instants[0] for instants in lanes.values()),
             end=self._as_of,
         )
 
