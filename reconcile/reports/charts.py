@@ -160,8 +160,16 @@ def _as_html(root: Element, name: str) -> str:
             if tag in ("script", "comment") or (tag == "title" and parent is root):
                 parent.remove(child)
         _give_title(parent)
+        parent.attrib.pop("id", None)  # for its scripts, and the same in each chart
     # The figure that holds it says what it shows.
-    root.attrib.update({"role": "img", "aria-labelledby": f"{name}-title {name}-words", "focusable": "false"})
+    root.attrib.update(
+        {
+            "id": f"chart-{name}",
+            "role": "img",
+            "aria-labelledby": f"{name}-title {name}-words",
+            "focusable": "false",
+        }
+    )
     text: str = etree.tostring(root, encoding="unicode")
     return re.sub(r"chart-[0-9a-f-]{36}", f"chart-{name}", text)
 
