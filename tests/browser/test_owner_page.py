@@ -123,14 +123,18 @@ def test_money_paid_without_access_is_sqls(page: Browser, sql: sqlite3.Cursor) -
 def test_the_delay_is_sqls(page: Browser, sql: sqlite3.Cursor) -> None:
     rows = asked(
         sql,
-        "SELECT paid_at, (SELECT min(finished_at) FROM attempts a WHERE a.enrollment_id = latest.enrollment_id "
+        "SELECT paid_at, (SELECT min(finished_at) FROM attempts a "
+        "WHERE a.enrollment_id = latest.enrollment_id "
         "AND outcome IN ('enrolled', 'already_enrolled', 'recovered')) FROM latest WHERE has_access",
     )
     delays = sorted((instant(access) - instant(paid)).total_seconds() for paid, access in rows)
 
-    assert float(figure(page, "access.p50_seconds")) == delays[ceil(0.50 * len(delays)) - 1]
-    assert float(figure(page, "access.p95_seconds")) == delays[ceil(0.95 * len(delays)) - 1]
-    assert float(figure(page, "access.max_seconds")) == delays[-1]
+    for name, delay in (
+        ("p50", delays[ceil(0.50 * len(delays)) - 1]),
+        ("p95", delays[ceil(0.95 * len(delays)) - 1]),
+        ("max", delays[-1]),
+    ):
+        assert float(figure(page, f"access.{name}_seconds")) == pytest.approx(delay, abs=0.001)
 
 
 def test_the_causes_are_ranked_as_sql_ranks_them(page: Browser, sql: sqlite3.Cursor) -> None:
@@ -300,7 +304,8 @@ def test_nothing_leaves_the_page_and_nothing_runs_in_it(browser: Browser, folder
 def test_whatever_an_escape_missed_would_be_stopped(browser: Browser, folder: Path) -> None:
     """The same page with a hole in it: its policy still lets nothing out and nothing run."""
     hole = (
-        "<script>window.pwned = 1</script><img src='https://evil.example.com/x.png' onerror='window.pwned = 2'>"
+        "<script>window.pwned = 1</script>"
+        "<img src='https://evil.example.com/x.png' onerror='window.pwned = 2'>"
         "<style>@import url('https://evil.example.com/x.css');</style>"
     )
     path = folder / "hole.html"
@@ -351,7 +356,8 @@ def test_the_page_can_be_heard(page: Browser) -> None:
     assert page.ask("document.querySelectorAll('th:not([scope])').length") == 0
     drawings = page.ask(
         "[...document.querySelectorAll('svg')].map(node => [node.getAttribute('role'), "
-        "...node.getAttribute('aria-labelledby').split(' ').map(id => document.getElementById(id).innerText)])"
+        "...node.getAttribute('aria-labelledby').split(' ')"
+        ".map(id => document.getElementById(id).innerText)])"
     )
     assert len(drawings) == 5
     for role, title, words in drawings:
@@ -359,7 +365,8 @@ def test_the_page_can_be_heard(page: Browser) -> None:
         assert len(title) > 10
         assert len(words) > 30, "each chart says in words what it shows"
     unnamed = page.ask(
-        "[...document.querySelectorAll('[aria-labelledby]')].filter(node => node.getAttribute('aria-labelledby')"
+        "[...document.querySelectorAll('[aria-labelledby]')]"
+        ".filter(node => node.getAttribute('aria-labelledby')"
         ".split(' ').some(id => !document.getElementById(id))).length"
     )
     assert unnamed == 0
@@ -380,7 +387,7 @@ def test_it_prints(page: Browser, tmp_path: Path) -> None:
     (tmp_path / "page.pdf").write_bytes(paper)
 
     assert paper.startswith(b"%PDF")
-    assert 3 <= paper.count(b"/Type /Page\n") <= 15
+    assert 3 <= paper.count(b"/Type /Page\n") <= 12
 
 
 @pytest.mark.parametrize(("name", "width"), [("desktop", 1200), ("phone", 390)])
