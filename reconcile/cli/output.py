@@ -48,13 +48,15 @@ def exporting(output: Path | None, *, binary: bool) -> Iterator[Export]:
 def _to_stdout(*, binary: bool) -> Iterator[Export]:
     if binary:
         _refuse_terminal(sys.stdout.fileno())
-        yield Export(out=sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    elif isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(newline="")  # CSV brings its own line ends
-    yield Export(out=sys.stdout)
-    sys.stdout.flush()
+    try:
+        yield Export(out=sys.stdout.buffer if binary else sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; Python must not complain while it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
 
 
 def _to_device(output: Path, *, binary: bool) -> Iterator[Export]:

@@ -7,6 +7,7 @@ that look like numbers. Rows are streamed; a sheet that is full is followed by a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from tempfile import TemporaryDirectory
@@ -50,11 +51,13 @@ def write(report: Report, out: IO[bytes]) -> int:
         except BaseException:
             # Its files must be closed, and only this closes them.
             sink.broken = True
-            workbook.close()
+            with suppress(FileCreateError):
+                workbook.close()
             raise
         try:
             workbook.close()
         except FileCreateError as error:
+            sink.broken = True
             # xlsxwriter wraps what the disk said.
             raise next((cause for cause in error.args if isinstance(cause, OSError)), error) from error
     return count

@@ -152,13 +152,12 @@ class World:
     def start(self, *arguments: str, env: Mapping[str, str | None] | None = None, **options: Any) -> Started:
         """Start the command."""
         settings = {**self.environment, **(env or {})}
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder} | options
+        defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder}
+        options = {**defaults, "text": True, "encoding": "utf-8"} | options
         process = subprocess.Popen(
             [*program(), *arguments],
             stdin=subprocess.DEVNULL,
             env={name: value for name, value in settings.items() if value is not None},
-            text=True,
-            encoding="utf-8",
             **options,
         )
         self._started.append(process)
