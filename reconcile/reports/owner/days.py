@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal_column, select
 
 from reconcile.domain.model import Outcome
 from reconcile.reports.model import ReportFilter, Row
@@ -77,7 +77,9 @@ def outcomes_by_day(connection: Connection, chosen: ReportFilter) -> dict[date, 
     row = ATTEMPTS.c
     ended = row.finished_at
     # SQLite keeps UTC; PostgreSQL's date is that of the session's zone.
-    day = func.date(ended if connection.dialect.name == "sqlite" else func.timezone("UTC", ended))
+    # (A literal: as a parameter, what is selected and what is grouped by would not be the same to it.)
+    in_utc = ended if connection.dialect.name == "sqlite" else func.timezone(literal_column("'UTC'"), ended)
+    day = func.date(in_utc)
     query = (
         select(day.label("day"), row.outcome, func.count().label("attempts"))
         .where(*attempts_chosen(connection, chosen), row.outcome.is_not(None), ended.is_not(None))
