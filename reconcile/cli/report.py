@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 import click
 
 from reconcile.cli.context import load_settings
 from reconcile.cli.errors import say
+from reconcile.cli.output import exporting
 from reconcile.cli.params import INSTANT, emails_option
 from reconcile.domain.model import Outcome, Reason
-from reconcile.errors import AuditUnavailable, ReconcileError
+from reconcile.errors import AuditUnavailable
 
 VIEWS = ("summary", "attempts", "enrollments", "runs")
-FORMATS = ("table", "csv", "json", "jsonl")
+FORMATS = ("table", "csv", "json", "jsonl", "html", "xlsx")
 
 _EPILOG = """\b
 Examples:
@@ -29,8 +23,12 @@ Examples:
   reconcile report --view enrollments --outcome failed        who needs a person, and why
   reconcile report --view attempts --since 24h --format csv --output attempts.csv
   reconcile report --view attempts --format jsonl | jq .
+  reconcile report --format html --output report.html         for the owner: money, causes, leaks, charts
+  reconcile report --view enrollments --format xlsx --output enrollments.xlsx
 
 --since and --until mean when an attempt (in `runs`: a run) began; --until is exclusive.
+html and xlsx need the extra `report`. Beside a FILE stands FILE.sha256 (sha256sum -c FILE.sha256);
+beside a table, csv or jsonl also FILE.provenance.json: period, filters, version, time, row count.
 """
 
 
@@ -77,7 +75,11 @@ def command(
     settings = load_settings(require=("audit",), quiet=True)
     from reconcile.adapters.audit import open_audit
     from reconcile.reports import Format, ReportFilter, View, build_report, write_report
+    from reconcile.reports.formats import require
+    from reconcile.reports.provenance import as_plain
 
+    written = Format(form)
+    require(written)
     chosen = ReportFilter(
         since=since, until=until, course=course, outcome=outcome, reason=reason, run=run, email=email
     )
@@ -87,54 +89,14 @@ def command(
             "there is no audit database yet",
             hint="`reconcile init` or the first `reconcile run` makes it; RECONCILE_AUDIT_URL says where.",
         )
-    with audit, audit.reading() as connection, _opened(output) as out:
+    with audit, audit.reading() as connection, exporting(output, binary=written.is_binary) as export:
         report = build_report(
             connection, View(view), generated_at=datetime.now(UTC), chosen=chosen, with_emails=with_emails
         )
-        rows = write_report(report, Format(form), out)
+        rows = write_report(report, written, export.out)
+        if not written.tells_provenance:
+            export.about = as_plain(report, rows)
     if output is not None:
-        say(f"{rows} rows written to {output}")
+        beside = "".join(f", {path.name}" for path in export.side_files)
+        say(f"{rows} rows written to {output}{beside}")
     return 0
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that appears whole or not at all; a pipe or a device is written to as it is."""
-    if output is None:
-        if isinstance(sys.stdout, TextIOWrapper):
-            _prepare(sys.stdout)
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    replaces = not output.exists() or output.is_file()
-    try:
-        if replaces:
-            # An export holds people's orders: for its owner's eyes only, as mkstemp makes it.
-            descriptor, name = tempfile.mkstemp(dir=output.absolute().parent, prefix=f".{output.name}.")
-        else:
-            descriptor, name = os.open(output, os.O_WRONLY), ""
-    except OSError as error:
-        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
-            yield out
-        if replaces:
-            Path(name).replace(output)
-    except BaseException as error:
-        if replaces:
-            Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise ReconcileError(
-                f"{output} cannot be written: {error.strerror}",
-                hint="free some space or name another file; what stood there before is unchanged",
-            ) from error
-        raise
-
-
-def _prepare(stdout: TextIOWrapper) -> None:
-    """An export is UTF-8 whatever the locale, as it is in a file; a terminal is shown what it can show."""
-    # CSV brings its own line ends.
-    if stdout.isatty():
-        stdout.reconfigure(newline="", errors="backslashreplace")
-    else:
-        stdout.reconfigure(newline="", encoding="utf-8")

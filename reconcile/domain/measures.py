@@ -57,6 +57,7 @@ REASONS_OF: dict[Outcome, tuple[Reason | None, ...]] = {
         Reason.TOO_NEW,
         Reason.BACKOFF,
         Reason.NOT_PAID,
+        Reason.IGNORED,
     ),
 }
 VERDICTS = tuple(

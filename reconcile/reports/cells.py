@@ -8,6 +8,17 @@ from decimal import Decimal
 from reconcile.reports.model import Cell
 
 
+def tidy(value: Decimal) -> int | Decimal:
+    """The same number: an int where it is whole, else without idle zeros."""
+    whole = value.to_integral_value()
+    return int(whole) if value == whole else value.normalize()
+
+
+def is_instant(column: str) -> bool:
+    """Whether the columns of this name hold instants: where a format has no room for the zone, a head has."""
+    return column.endswith("_at") or column in ("first_seen", "last_seen", "from", "until", "day")
+
+
 def as_text(cell: Cell) -> str:
     """Plain text: nothing for None, ISO 8601 for an instant, digits without exponent for a number."""
     if isinstance(cell, str):
@@ -20,6 +31,8 @@ def as_text(cell: Cell) -> str:
         return " ".join(cell)
     if isinstance(cell, Decimal):
         return format(cell, "f")
+    if isinstance(cell, bool):
+        return str(cell).lower()
     return str(cell)
 
 

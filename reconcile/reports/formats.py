@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TextIO
+from importlib import import_module
+from importlib.util import find_spec
+from typing import IO, Any
 
-from reconcile.reports import csv_format, json_format, jsonl_format, table
+from reconcile.errors import ConfigurationError
 from reconcile.reports.model import Report
 
-Writer = Callable[[Report, TextIO], int]
+Writer = Callable[[Report, Any], int]
 
 
 class Format(StrEnum):
@@ -19,20 +21,52 @@ class Format(StrEnum):
     CSV = "csv"
     JSON = "json"
     JSONL = "jsonl"
+    HTML = "html"
+    XLSX = "xlsx"
+
+    @property
+    def is_binary(self) -> bool:
+        """True where it is written to a stream of bytes, False where to one of text."""
+        return self is Format.XLSX
+
+    @property
+    def tells_provenance(self) -> bool:
+        """True where the export itself says where it comes from; the others are rows and nothing else."""
+        return self in (Format.JSON, Format.HTML, Format.XLSX)
 
 
-#: A test holds every member of Format against this.
-FORMATS: Mapping[Format, Writer] = {
-    Format.TABLE: table.write,
-    Format.CSV: csv_format.write,
-    Format.JSON: json_format.write,
-    Format.JSONL: jsonl_format.write,
+#: The module of each format, imported when it is used. A test holds every member of Format against this.
+FORMATS: Mapping[Format, str] = {
+    Format.TABLE: "reconcile.reports.table",
+    Format.CSV: "reconcile.reports.csv_format",
+    Format.JSON: "reconcile.reports.json_format",
+    Format.JSONL: "reconcile.reports.jsonl_format",
+    Format.HTML: "reconcile.reports.html_format",
+    Format.XLSX: "reconcile.reports.xlsx_format",
+}
+#: What a format needs beside the product's own dependencies; the extra `report` brings it.
+LIBRARIES: Mapping[Format, tuple[str, ...]] = {
+    Format.HTML: ("jinja2", "pygal"),
+    Format.XLSX: ("xlsxwriter",),
 }
 
 
-def write_report(report: Report, form: Format, out: TextIO) -> int:
+def require(form: Format) -> None:
+    """Return if the format can be written here. Raises ConfigurationError that names what is missing."""
+    missing = [name for name in LIBRARIES.get(form, ()) if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            [f"the format {form.value} needs {' and '.join(missing)}: the extra `report` is not installed"],
+            hint="pip install 'reconcile[report]' (in a checkout: pip install '.[report]')",
+        )
+
+
+def write_report(report: Report, form: Format, out: IO[Any]) -> int:
     """Write `report` to `out`; the number of rows. A report can be written once.
 
-    Raises what the database raises while the rows are read, and what `out` raises.
+    `out` takes bytes where the format is binary, else text. Raises what the database raises while the
+    rows are read, what `out` raises, and ConfigurationError where a library is missing.
     """
-    return FORMATS[form](report, out)
+    require(form)
+    write: Writer = import_module(FORMATS[form]).write
+    return write(report, out)

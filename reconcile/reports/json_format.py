@@ -7,17 +7,32 @@ from typing import TextIO
 
 from reconcile.reports.cells import as_json
 from reconcile.reports.model import Report
+from reconcile.reports.owner.section import Section
+from reconcile.reports.provenance import provenance
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).encode
 
 
 def write(report: Report, out: TextIO) -> int:
     """Write the object; the number of rows. The number comes last: before the rows nobody knows it."""
-    head = {"view": report.view, "generated_at": report.generated_at, "filters": report.filters}
-    out.write(_encode(head)[:-1] + ', "rows": [')
+    out.write(_encode(provenance(report))[:-1] + ', "rows": [')
     count = 0
     for row in report.rows:
         out.write((",\n" if count else "\n") + _encode(row))
         count += 1
-    out.write(f'\n], "row_count": {count}}}\n')
+    out.write("\n]")
+    if report.overview is not None:
+        sections = {section.name: _section(section) for section in report.overview.sections()}
+        out.write(f',\n"sections": {_encode(sections)}')
+    out.write(f', "row_count": {count}}}\n')
     return count
+
+
+def _section(section: Section) -> dict[str, object]:
+    """What the owner's report says under one heading: sentences, figures by name, tables by name."""
+    return {
+        "title": section.title,
+        "words": list(section.words),
+        "figures": {figure.name: figure.value for figure in section.figures},
+        "tables": {table.name: list(table.rows) for table in section.tables},
+    }

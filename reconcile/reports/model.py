@@ -7,8 +7,13 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from reconcile import __version__
 from reconcile.redaction import mask_email
+
+if TYPE_CHECKING:
+    from reconcile.reports.owner import Overview
 
 Cell = str | int | float | Decimal | datetime | tuple[str, ...] | None
 Row = Mapping[str, Cell]
@@ -78,3 +83,6 @@ class Report:
     rows: Iterator[Row]
     filters: Row
     generated_at: datetime
+    version: str = __version__
+    with_emails: bool = False
+    overview: Overview | None = None  #: of the view `summary`: what the owner asks, beside the rows

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, exists, func, or_, select, true
 
 from reconcile.domain.documents import normalise_email
 from reconcile.domain.model import Outcome
+from reconcile.reports.cells import tidy
 from reconcile.reports.model import Cell, ReportFilter, Row
 from reconcile.reports.tables import ATTEMPTS, META, PEOPLE, RUNS
 
@@ -34,7 +35,7 @@ def attempt_rows(connection: Connection, chosen: ReportFilter, *, with_emails: b
         .where(*_conditions(connection, chosen), *_verdict_is(chosen))
         .order_by(row.attempt_id)
     )
-    for found in _stream(connection, _with_people(query) if with_emails else query):
+    for found in stream(connection, _with_people(query) if with_emails else query):
         started, finished = _utc(found.started_at), _utc(found.finished_at)
         yield {
             "run_id": found.run_id,
@@ -66,6 +67,22 @@ def enrollment_rows(
 
     `access_at` is when the LMS first said that the learner is in the course.
     """
+    query, _ = latest_verdicts(connection, chosen, with_emails=with_emails)
+    for found in stream(connection, query):
+        yield enrollment_row(found)
+
+
+def latest_verdicts(
+    connection: Connection,
+    chosen: ReportFilter,
+    *,
+    with_emails: bool = False,
+    also: Sequence[ColumnElement[Any]] = (),
+) -> tuple[Select[Any], Subquery]:
+    """The query of the view `enrollments`, and its sums over each enrollment's attempts.
+
+    `also`: more such sums. The query can be joined and given more columns; the latest attempt is ATTEMPTS.
+    """
     row = ATTEMPTS.c
     newest_end = func.max(case((row.finished_at.is_not(None), row.attempt_id)))
     facts = (
@@ -77,6 +94,7 @@ def enrollment_rows(
             func.min(case((row.outcome.in_(_ACCESS), row.finished_at))).label("access_at"),
             # An enrollment whose only attempt is still open is told by that one.
             func.coalesce(newest_end, func.max(row.attempt_id)).label("newest"),
+            *also,
         )
         .where(*_conditions(connection, chosen))
         .group_by(row.enrollment_id)
@@ -99,24 +117,28 @@ def enrollment_rows(
         .where(*_verdict_is(chosen))
         .order_by(facts.c.enrollment_id)
     )
-    for found in _stream(connection, _with_people(query) if with_emails else query):
-        paid, access = _utc(found.paid_at), _utc(found.access_at)
-        yield {
-            "enrollment_id": found.enrollment_id,
-            "payment_id": found.payment_id,
-            "email": found.email,
-            "course": found.course,
-            "outcome": found.outcome,
-            "reason": found.reason,
-            "attempts": int(found.attempts),
-            "paid_at": paid,
-            "access_at": access,
-            "paid_to_access_seconds": round((access - paid).total_seconds(), 3) if access and paid else None,
-            "amount": amount(found.amount_e4),
-            "currency": found.currency,
-            "first_seen": _utc(found.first_seen),
-            "last_seen": _utc(found.last_seen),
-        }
+    return _with_people(query) if with_emails else query, facts
+
+
+def enrollment_row(found: Any) -> Row:
+    """A row of the view `enrollments` out of one that `latest_verdicts` found."""
+    paid, access = _utc(found.paid_at), _utc(found.access_at)
+    return {
+        "enrollment_id": found.enrollment_id,
+        "payment_id": found.payment_id,
+        "email": found.email,
+        "course": found.course,
+        "outcome": found.outcome,
+        "reason": found.reason,
+        "attempts": int(found.attempts),
+        "paid_at": paid,
+        "access_at": access,
+        "paid_to_access_seconds": round((access - paid).total_seconds(), 3) if access and paid else None,
+        "amount": amount(found.amount_e4),
+        "currency": found.currency,
+        "first_seen": _utc(found.first_seen),
+        "last_seen": _utc(found.last_seen),
+    }
 
 
 def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
@@ -137,7 +159,7 @@ def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
         about = [*_conditions(connection, inner), *_verdict_is(inner)]
         conditions.append(exists().where(ATTEMPTS.c.run_id == run.run_id, *about))
     query = select(RUNS).where(*conditions).order_by(run.started_at, run.run_id)
-    for found in _stream(connection, query):
+    for found in stream(connection, query):
         started, finished = _utc(found.started_at), _utc(found.finished_at)
         counts = json.loads(found.outcomes)
         yield {
@@ -162,12 +184,11 @@ def amount(ten_thousandths: int | None) -> Cell:
     """An amount in major units: an int where it is whole, else a Decimal without idle zeros."""
     if ten_thousandths is None:
         return None
-    value = Decimal(ten_thousandths).scaleb(-_PLACES)
-    whole = value.to_integral_value()
-    return int(whole) if value == whole else value.normalize()
+    return tidy(Decimal(ten_thousandths).scaleb(-_PLACES))
 
 
-def _stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+def stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    """What a query finds, a chunk in memory at a time."""
     # `yield_per` also asks PostgreSQL for a cursor on the server's side.
     yield from connection.execute(query, execution_options={"yield_per": CHUNK})
 
@@ -188,6 +209,11 @@ def _conditions(connection: Connection, chosen: ReportFilter) -> list[ColumnElem
         key = _person_key(connection, chosen.email)
         conditions.append(or_(row.email_key == key, row.member_key == key))
     return conditions
+
+
+def attempts_chosen(connection: Connection, chosen: ReportFilter) -> list[ColumnElement[bool]]:
+    """What an attempt must be to be a row of the view `attempts`."""
+    return [*_conditions(connection, chosen), *_verdict_is(chosen)]
 
 
 def _verdict_is(chosen: ReportFilter) -> list[ColumnElement[bool]]:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from math import ceil
 
 from reconcile.domain.model import Outcome
+from reconcile.reports.cells import tidy
 from reconcile.reports.model import Cell, Row
 
 #: In the place of an outcome, in the rows that sum up all of them.
@@ -35,15 +36,36 @@ class _Sums:
 
     def cells(self) -> dict[str, Cell]:
         delays = sorted(self.delays)
-        whole = self.amount == self.amount.to_integral_value()
         return {
             "enrollments": self.enrollments,
             "attempts": self.attempts,
-            "amount": int(self.amount) if whole else self.amount.normalize(),
+            "amount": tidy(self.amount),
             "paid_to_access_p50_seconds": percentile(delays, 0.50),
             "paid_to_access_p95_seconds": percentile(delays, 0.95),
             "paid_to_access_max_seconds": delays[-1] if delays else None,
         }
+
+
+class Summary:
+    """Sums over enrollments, added one by one."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[Cell, Cell, Cell], _Sums] = {}
+        self._totals: dict[Cell, _Sums] = {}
+
+    def add(self, row: Row) -> None:
+        """Count one enrollment."""
+        currency = row["currency"]
+        self._groups.setdefault((row["outcome"], row["reason"], currency), _Sums()).add(row)
+        self._totals.setdefault(currency, _Sums()).add(row)
+
+    def rows(self) -> Iterator[Row]:
+        """One row per outcome, reason and currency, then one `total` per currency."""
+        for outcome, reason, currency in sorted(self._groups, key=_order):
+            sums = self._groups[outcome, reason, currency]
+            yield {"outcome": outcome, "reason": reason, "currency": currency, **sums.cells()}
+        for currency in sorted(self._totals, key=str):
+            yield {"outcome": TOTAL, "reason": None, "currency": currency, **self._totals[currency].cells()}
 
 
 def summary_rows(enrollments: Iterable[Row]) -> Iterator[Row]:
@@ -52,17 +74,10 @@ def summary_rows(enrollments: Iterable[Row]) -> Iterator[Row]:
     Amounts of different currencies are never added up. An enrollment without a verdict yet counts
     under no outcome. Yields nothing before the last enrollment was read.
     """
-    groups: dict[tuple[Cell, Cell, Cell], _Sums] = {}
-    totals: dict[Cell, _Sums] = {}
+    summary = Summary()
     for row in enrollments:
-        currency = row["currency"]
-        groups.setdefault((row["outcome"], row["reason"], currency), _Sums()).add(row)
-        totals.setdefault(currency, _Sums()).add(row)
-    for outcome, reason, currency in sorted(groups, key=_order):
-        sums = groups[outcome, reason, currency]
-        yield {"outcome": outcome, "reason": reason, "currency": currency, **sums.cells()}
-    for currency in sorted(totals, key=str):
-        yield {"outcome": TOTAL, "reason": None, "currency": currency, **totals[currency].cells()}
+        summary.add(row)
+    yield from summary.rows()
 
 
 def percentile(ascending: list[float], share: float) -> float | None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from reconcile.domain.model import Outcome
 from reconcile.reports.model import Column, Report, ReportFilter, Row, View
+from reconcile.reports.owner import Overview
 from reconcile.reports.queries import attempt_rows, enrollment_rows, run_rows
 from reconcile.reports.summary import summary_rows
 
@@ -100,12 +101,17 @@ def build_report(
     raises while the rows are read is the caller's to handle.
     """
     chosen = chosen or ReportFilter()
+    overview = None
+    if view is View.SUMMARY:
+        overview = Overview(connection, chosen, generated_at=generated_at, with_emails=with_emails)
     return Report(
         view=view,
         columns=COLUMNS[view],
         rows=_rows(connection, view, chosen, with_emails=with_emails),
         filters=chosen.as_row(with_emails=with_emails),
         generated_at=generated_at,
+        with_emails=with_emails,
+        overview=overview,
     )
 
 

@@ -158,13 +158,12 @@ class World:
     ) -> Started:
         """Start the command, or another one in its place."""
         settings = {**self.environment, **(env or {})}
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder} | options
+        defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder}
+        options = {**defaults, "text": True, "encoding": "utf-8"} | options
         process = subprocess.Popen(
             [*(command or program()), *arguments],
             stdin=subprocess.DEVNULL,
             env={name: value for name, value in settings.items() if value is not None},
-            text=True,
-            encoding="utf-8",
             **options,
         )
         self._started.append(process)

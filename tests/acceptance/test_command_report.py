@@ -158,16 +158,21 @@ def test_a_file_holds_what_stdout_would_and_is_its_owners(reported: World, tmp_p
     assert (wrote.code, wrote.stdout) == (0, "")
     assert f"written to {output}" in wrote.stderr
     assert output.read_bytes().decode().replace("\r\n", "\n") == printed.wait().stdout
-    assert stat.S_IMODE(output.stat().st_mode) == 0o600
-    assert list(tmp_path.iterdir()) == [output]
+    side = [tmp_path / f"attempts.csv.{suffix}" for suffix in ("provenance.json", "sha256")]
+    assert sorted(tmp_path.iterdir()) == [output, *side]
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in (output, *side))
+    assert wrote.stderr.count("sha256") == 1
 
 
-def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_one(reported: World, tmp_path: Path) -> None:
-    output = tmp_path / "attempts.jsonl"
+@pytest.mark.parametrize("form", ["jsonl", "html", "xlsx"])
+def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_one(
+    reported: World, tmp_path: Path, form: str
+) -> None:
+    output = tmp_path / f"attempts.{form}"
     output.write_text("the report of yesterday")
 
     done = reported.start(
-        "report", "--view", "attempts", "--format", "jsonl", "--output", str(output), preexec_fn=_small_files
+        "report", "--view", "attempts", "--format", form, "--output", str(output), preexec_fn=_small_files
     ).process
     stdout, stderr = done.communicate(timeout=60)
 
@@ -175,6 +180,7 @@ def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_one(reported: W
     assert stdout == ""
     assert output.read_text() == "the report of yesterday"
     assert list(tmp_path.iterdir()) == [output]
+    assert "Exception ignored" not in stderr
     assert "Traceback" not in stderr
     assert "bug" not in stderr, stderr  # a full disk is none of ours
 
@@ -203,6 +209,7 @@ def test_what_is_no_plain_file_is_written_to_and_not_replaced(reported: World, t
     finally:
         os.close(reader)
 
+    assert list(tmp_path.iterdir()) == [pipe], "a pipe gets no side file"
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert json.loads(got)["status"] == "completed"
 

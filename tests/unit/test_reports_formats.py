@@ -8,13 +8,18 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.reports import COLUMNS, FORMATS, Format, Report, View, write_report
+from reconcile import __version__
+from reconcile.cli import report as command_line
+from reconcile.errors import ConfigurationError
+from reconcile.reports import COLUMNS, FORMATS, Format, Report, View, formats, write_report
 from reconcile.reports.csv_format import harmless
+from reconcile.reports.formats import LIBRARIES, require
 from reconcile.reports.model import Cell, Column, Row
 from reconcile.reports.table import fitting
 from tests.fakes.audit_samples import NOON
@@ -28,6 +33,9 @@ class Terminal(io.StringIO):
 def row(view: View = View.ATTEMPTS, **cells: Cell) -> Row:
     blank: dict[str, Cell] = dict.fromkeys(column.name for column in COLUMNS[view])
     return blank | cells
+
+
+TEXTS = [form for form in Format if not form.is_binary]
 
 
 def report(*rows: Row, view: View = View.ATTEMPTS) -> Report:
@@ -63,17 +71,41 @@ SAMPLE = row(
 
 def test_every_format_has_its_writer() -> None:
     assert set(FORMATS) == set(Format)
+    assert all(callable(import_module(module).write) for module in FORMATS.values())
+
+
+def test_the_command_line_knows_every_format() -> None:
+    assert list(command_line.FORMATS) == [form.value for form in Format]
+
+
+@pytest.mark.parametrize("form", LIBRARIES)
+def test_a_missing_library_is_told_with_the_extra(form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+
+    with pytest.raises(
+        ConfigurationError, match=f"the format {form.value} needs .*the extra `report`"
+    ) as told:
+        require(form)
+
+    assert "pip install 'reconcile[report]'" in told.value.hint
+
+
+@pytest.mark.parametrize("form", [form for form in Format if form not in LIBRARIES])
+def test_the_other_formats_need_no_extra(form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+
+    require(form)
 
 
 @pytest.mark.parametrize("view", list(View))
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", TEXTS)
 def test_every_view_can_be_written_in_every_format(view: View, form: Format) -> None:
     text = written(form, row(view), row(view), view=view)
 
     assert text.endswith("\n")
 
 
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", TEXTS)
 def test_nothing_found_is_still_a_whole_report(form: Format) -> None:
     text = written(form)
 
@@ -92,7 +124,12 @@ def test_nothing_found_is_still_a_whole_report(form: Format) -> None:
 def test_json_is_one_object() -> None:
     parsed = json.loads(written(Format.JSON, SAMPLE, SAMPLE))
 
-    assert list(parsed) == ["view", "generated_at", "filters", "rows", "row_count"]
+    assert list(parsed) == [
+        "view", "generated_at", "version", "period", "filters", "emails", "rows", "row_count",
+    ]  # fmt: skip
+    assert parsed["version"] == __version__
+    assert parsed["period"] == {"since": NOON.isoformat(), "until": NOON.isoformat()}
+    assert parsed["emails"] == "masked"
     assert parsed["view"] == "attempts"
     assert parsed["generated_at"] == NOON.isoformat()
     assert parsed["filters"] == {"course": "clinical-ai", "since": NOON.isoformat()}
@@ -223,7 +260,7 @@ def test_chosen_columns_never_exceed_the_terminal(width: int) -> None:
     assert len(chosen) == 1 or sum(column.width for column in chosen) + 2 * (len(chosen) - 1) <= width
 
 
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", TEXTS)
 def test_rows_are_written_while_they_are_read(form: Format) -> None:
     out = io.StringIO()
     seen = []

@@ -1,0 +1,102 @@
+"""One fact per enrollment: its row in the view `enrollments`, and what only the owner's report asks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, case, func
+
+from reconcile.domain.model import DUPLICATE_PAYMENT, Outcome, Reason
+from reconcile.reports.model import ReportFilter, Row
+from reconcile.reports.queries import enrollment_row, latest_verdicts, stream
+from reconcile.reports.tables import ATTEMPTS
+
+_ACCESS = frozenset(outcome.value for outcome in Outcome if outcome.has_access)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """What the audit says of one enrollment now."""
+
+    row: Row
+    learner: int  #: the same number for the same LMS account, whatever the address' spelling
+    flagged: bool  #: another paid order for the same learner and course was seen
+    first_outcome: str | None
+    first_reason: str | None
+
+    @property
+    def enrollment_id(self) -> str:
+        """The order."""
+        return str(self.row["enrollment_id"])
+
+    @property
+    def outcome(self) -> str | None:
+        """The latest verdict; None while its only attempt is open."""
+        return self.row["outcome"]  # type: ignore[return-value]  # the view's column
+
+    @property
+    def reason(self) -> str | None:
+        """Why."""
+        return self.row["reason"]  # type: ignore[return-value]  # the view's column
+
+    @property
+    def has_access(self) -> bool:
+        """Whether the learner is in the course, by the LMS's own word."""
+        return self.outcome in _ACCESS
+
+    @property
+    def lacks_access(self) -> bool:
+        """Whether it is paid and the learner is not in the course. An order found unpaid lacks nothing."""
+        return not self.has_access and self.reason != Reason.NOT_PAID
+
+    @property
+    def paid_at(self) -> datetime | None:
+        """When it was paid, as the order tells."""
+        return self.row["paid_at"]  # type: ignore[return-value]  # the view's column
+
+    @property
+    def amount(self) -> Decimal:
+        """In major units; nothing where the order does not tell."""
+        found = self.row["amount"]
+        return Decimal(found) if isinstance(found, int | Decimal) else Decimal(0)
+
+    @property
+    def currency(self) -> str | None:
+        """Of the amount."""
+        return self.row["currency"]  # type: ignore[return-value]  # the view's column
+
+
+def facts(connection: Connection, chosen: ReportFilter, *, with_emails: bool = False) -> Iterator[Fact]:
+    """Each enrollment that the audit has seen, by its id; streamed."""
+    row = ATTEMPTS.c
+    first = ATTEMPTS.alias("first_sight")
+    flagged = case((row.flags.contains(DUPLICATE_PAYMENT, autoescape=True), 1), else_=0)
+    query, summed = latest_verdicts(
+        connection,
+        chosen,
+        with_emails=with_emails,
+        also=(func.min(row.attempt_id).label("first"), func.max(flagged).label("flagged")),
+    )
+    query = query.add_columns(
+        func.coalesce(row.member_key, row.email_key).label("learner"),
+        first.c.outcome.label("first_outcome"),
+        first.c.reason.label("first_reason"),
+    ).join(first, first.c.attempt_id == summed.c.first)
+    for found in stream(connection, query):
+        yield Fact(
+            row=enrollment_row(found),
+            learner=_number(found.learner, found.enrollment_id),
+            flagged=bool(found.flagged),
+            first_outcome=found.first_outcome,
+            first_reason=found.first_reason,
+        )
+
+
+def _number(key: str | None, enrollment_id: str) -> int:
+    """60 bits of the person's key. An order without an address is a learner of its own."""
+    digits = key or hashlib.sha256(enrollment_id.encode("utf-8", "replace")).hexdigest()
+    return int(digits[:15], 16)

@@ -1,0 +1,110 @@
+"""How a section comes about: it is shown every enrollment once, then asked what it has to say."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from heapq import nsmallest
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from reconcile.reports.model import Column, ReportFilter
+from reconcile.reports.owner.facts import Fact
+from reconcile.reports.owner.section import Section
+
+#: Rows of a list of orders: what one reads; the command beside the table has all of them.
+LISTED = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a report is about. `as_of` is the instant that it calls now."""
+
+    connection: Connection
+    chosen: ReportFilter
+    as_of: datetime
+
+
+class Part(Protocol):
+    """One section while it is being counted."""
+
+    def add(self, fact: Fact) -> None:
+        """One more enrollment."""
+        ...
+
+    def section(self) -> Section:
+        """What was found; asked once, after the last enrollment."""
+        ...
+
+
+class Learners:
+    """Distinct learners among orders, eight bytes each."""
+
+    def __init__(self) -> None:
+        self._numbers = array("Q")
+
+    def add(self, fact: Fact) -> None:
+        """Count the order's learner."""
+        self._numbers.append(fact.learner)
+
+    def count(self) -> int:
+        """How many different ones."""
+        return len(set(self._numbers))
+
+
+class Purse(defaultdict[str | None, Decimal]):
+    """Money by currency; different ones are never added up."""
+
+    def __init__(self) -> None:
+        super().__init__(Decimal)
+
+    def put(self, fact: Fact) -> None:
+        """Add what was paid for an order, whose amount may be unknown."""
+        if fact.row["amount"] is not None:
+            self[fact.currency] += fact.amount
+
+
+class Oldest:
+    """The facts that were paid first, `LISTED` of them, and how many there were."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._kept: list[Fact] = []
+
+    def add(self, fact: Fact) -> None:
+        """Keep it if it is among the oldest."""
+        self.count += 1
+        self._kept.append(fact)
+        if len(self._kept) >= 10 * LISTED:
+            self._kept = oldest(self._kept)
+
+    def facts(self) -> list[Fact]:
+        """The oldest first."""
+        return oldest(self._kept)
+
+    @property
+    def left_out(self) -> int:
+        """How many are not among them."""
+        return max(self.count - LISTED, 0)
+
+
+def oldest(facts: Iterable[Fact], count: int = LISTED) -> list[Fact]:
+    """The first `count` by payment; orders that do not tell when they were paid come last."""
+    return nsmallest(
+        count, facts, key=lambda fact: (fact.paid_at is None, fact.paid_at or 0, fact.enrollment_id)
+    )
+
+
+def words(name: str, width: int = 16) -> Column:
+    """A column of text or instants."""
+    return Column(name=name, width=max(width, len(name)))
+
+
+def numbers(name: str, width: int = 10) -> Column:
+    """A column of numbers."""
+    return Column(name=name, width=max(width, len(name)), numeric=True)
