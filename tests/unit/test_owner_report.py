@@ -234,6 +234,23 @@ def test_a_leak_in_an_outage_points_at_the_outage(log: SqlAuditLog) -> None:
     assert sum(leaks.chart.series["in a leak"]) == 20
 
 
+@pytest.mark.parametrize(
+    ("began", "says"),
+    [
+        (NOON - HOUR, "Runs of that time found nothing wrong with the LMS: look at the webhook's log."),
+        (NOON - DAY, "No run is recorded of that time: look at the logs of the webhook and of the LMS."),
+    ],
+)
+def test_a_leak_says_whether_anybody_looked(tmp_path: Path, began: datetime, says: str) -> None:
+    with new_audit(tmp_path) as log:
+        run = summary(started_at=began)
+        log.open_run(run, HERE)
+        for number in range(20):
+            record(log, ENROLLED, id=str(number), paid_at=NOON - HOUR + number * timedelta(minutes=1))
+
+        assert sections(log)["leaks"].words[0].endswith(says)
+
+
 # --- words ---------------------------------------------------------------------------------
 
 

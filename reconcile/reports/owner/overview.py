@@ -96,5 +96,5 @@ def _parts(scope: Scope, runs: Runs) -> Iterator[Part]:
     yield Days(scope)
     yield Courses(scope)
     yield Duplicates(scope)
-    yield Leaks(scope, runs.outages.found)
+    yield Leaks(scope, runs)
     yield runs
