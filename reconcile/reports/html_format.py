@@ -54,7 +54,7 @@ def write(report: Report, out: TextIO) -> int:
     name = "table.html"
     if report.overview is not None:
         name = "owner.html"
-        facts |= {"now_is": report.overview.now_is(), "sections": list(report.overview.sections())}
+        facts |= {"now_is": report.overview.now_is(), "sections": report.overview.sections()}
     stream = environment.get_template(name).stream(facts)
     stream.enable_buffering(100)
     for piece in stream:

@@ -15,15 +15,16 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json)
 
 def write(report: Report, out: TextIO) -> int:
     """Write the object; the number of rows. The number comes last: before the rows nobody knows it."""
+    sections = report.overview.sections() if report.overview is not None else []
     out.write(_encode(provenance(report))[:-1] + ', "rows": [')
     count = 0
     for row in report.rows:
         out.write((",\n" if count else "\n") + _encode(row))
         count += 1
     out.write("\n]")
-    if report.overview is not None:
-        sections = {section.name: _section(section) for section in report.overview.sections()}
-        out.write(f',\n"sections": {_encode(sections)}')
+    if sections:
+        named = {section.name: _section(section) for section in sections}
+        out.write(f',\n"sections": {_encode(named)}')
     out.write(f', "row_count": {count}}}\n')
     return count
 

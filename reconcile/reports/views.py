@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
 from sqlalchemy import Connection
 
 from reconcile.domain.model import Outcome
-from reconcile.reports.model import Column, Report, ReportFilter, Row, View
+from reconcile.reports.model import Column, Report, ReportFilter, View
 from reconcile.reports.owner import Overview
 from reconcile.reports.queries import attempt_rows, enrollment_rows, run_rows
-from reconcile.reports.summary import summary_rows
 
 
 def _text(name: str, width: int, rank: int = 0) -> Column:
@@ -101,29 +100,24 @@ def build_report(
     raises while the rows are read is the caller's to handle.
     """
     chosen = chosen or ReportFilter()
-    overview = None
-    if view is View.SUMMARY:
-        overview = Overview(connection, chosen, generated_at=generated_at, with_emails=with_emails)
+    overview = Overview(connection, chosen, generated_at=generated_at, with_emails=with_emails)
+    match view:
+        case View.SUMMARY:
+            rows = overview.rows()
+        case View.ATTEMPTS:
+            rows = attempt_rows(connection, chosen, with_emails=with_emails)
+        case View.ENROLLMENTS:
+            rows = enrollment_rows(connection, chosen, with_emails=with_emails)
+        case View.RUNS:
+            rows = run_rows(connection, chosen)
+        case _:
+            assert_never(view)
     return Report(
         view=view,
         columns=COLUMNS[view],
-        rows=_rows(connection, view, chosen, with_emails=with_emails),
+        rows=rows,
         filters=chosen.as_row(with_emails=with_emails),
         generated_at=generated_at,
         with_emails=with_emails,
-        overview=overview,
+        overview=overview if view is View.SUMMARY else None,
     )
-
-
-def _rows(connection: Connection, view: View, chosen: ReportFilter, *, with_emails: bool) -> Iterator[Row]:
-    match view:
-        case View.SUMMARY:
-            return summary_rows(enrollment_rows(connection, chosen))
-        case View.ATTEMPTS:
-            return attempt_rows(connection, chosen, with_emails=with_emails)
-        case View.ENROLLMENTS:
-            return enrollment_rows(connection, chosen, with_emails=with_emails)
-        case View.RUNS:
-            return run_rows(connection, chosen)
-        case _:
-            assert_never(view)

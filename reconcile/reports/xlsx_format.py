@@ -72,12 +72,12 @@ def _fill(workbook: Workbook, report: Report) -> int:
             "created": report.generated_at.astimezone(UTC).replace(tzinfo=None),
         }
     )
+    sections = report.overview.sections() if report.overview is not None else []
     sheets = _Sheets(workbook)
     count = sheets.add(report.view.value, report.columns, report.rows)
-    if report.overview is not None:
-        for section in report.overview.sections():
-            for table in section.tables:
-                sheets.add(table.name, table.columns, table.rows)
+    for section in sections:
+        for table in section.tables:
+            sheets.add(table.name, table.columns, table.rows)
     sheets.add_pairs("provenance", [*told(report, count), ("all times", "UTC")])
     return count
 

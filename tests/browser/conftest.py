@@ -12,6 +12,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from reconcile.reports import Format, View, build_report, write_report
+from tests.fakes.audit_story import REPORTED, story
+
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -54,6 +57,21 @@ class Browser:
         """The value of an expression in the page."""
         return self.driver.execute_script(f"return {script}", *arguments)
 
+    def table(self, name: str) -> list[dict[str, str]]:
+        """A table's rows by its columns: the machine's value where there is one, else the text."""
+        found: list[dict[str, str]] = self.ask(
+            """(table => {
+              const names = [...table.querySelectorAll('thead th')].map(head => head.dataset.column);
+              return [...table.querySelectorAll('tbody tr')].map(row => Object.fromEntries(
+                [...row.children].map((cell, place) => {
+                  const machine = cell.querySelector('data, time');
+                  return [names[place], machine ? machine.value ?? machine.dateTime : cell.textContent];
+                })));
+            })(document.querySelector(`[data-table='${arguments[0]}']`))""",
+            name,
+        )
+        return found
+
     def width(self, pixels: int) -> None:
         """The screen's width from now on; a narrow one is a phone's."""
         self.driver.execute_cdp_cmd(
@@ -84,3 +102,23 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield Browser(driver)
     finally:
         driver.quit()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The story's audit database, and the pages of each view."""
+    folder = tmp_path_factory.mktemp("owner")
+    with story(folder) as log, log.reading() as connection:
+        for view in View:
+            report = build_report(connection, view, generated_at=REPORTED)
+            with (folder / f"{view.value}.html").open("w", encoding="utf-8", newline="") as out:
+                write_report(report, Format.HTML, out)
+    return folder
+
+
+@pytest.fixture
+def page(browser: Browser, folder: Path) -> Browser:
+    """The owner's page, just opened."""
+    browser.width(1200)
+    browser.open(folder / "summary.html")
+    return browser

@@ -200,10 +200,12 @@ def test_a_year_of_runs_is_a_time_line_of_few_points(log: SqlAuditLog) -> None:
         connection.exec_driver_sql("DELETE FROM runs")
         connection.exec_driver_sql(
             "WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 8759) "
-            "INSERT INTO runs SELECT 'run-' || n, 'apply', "
-            "CASE WHEN n % 100 < 3 THEN 'aborted' ELSE 'completed' END, CASE WHEN n % 100 < 3 THEN 'lms_unavailable' END, "
-            "strftime('%Y-%m-%d %H:%M:%S.000000', '2026-01-01', '+' || n || ' hours'), NULL, "
-            "'2026-01-01 00:00:00.000000', 'host', 1, '', '0', 0, 0, NULL, 0, '{}', '{}' FROM numbers"
+            "INSERT INTO runs (run_id, mode, status, reason, started_at, heartbeat_at, host, pid, "
+            "process_started, version, scanned, lms_requests, outcomes, reasons) "
+            "SELECT 'run-' || n, 'apply', CASE WHEN n % 100 < 3 THEN 'aborted' ELSE 'completed' END, "
+            "CASE WHEN n % 100 < 3 THEN 'lms_unavailable' END, "
+            "strftime('%Y-%m-%d %H:%M:%S.000000', '2026-01-01', '+' || n || ' hours'), "
+            "'2026-01-01 00:00:00.000000', 'host', 1, '', '0', 0, 0, '{}', '{}' FROM numbers"
         )
 
     section = sections(log, at=datetime(2027, 1, 1, tzinfo=UTC))["runs"]
@@ -230,6 +232,23 @@ def test_a_leak_in_an_outage_points_at_the_outage(log: SqlAuditLog) -> None:
     )
     assert isinstance(leaks.chart, Bars)
     assert sum(leaks.chart.series["in a leak"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("began", "says"),
+    [
+        (NOON - HOUR, "Runs of that time found nothing wrong with the LMS: look at the webhook's log."),
+        (NOON - DAY, "No run is recorded of that time: look at the logs of the webhook and of the LMS."),
+    ],
+)
+def test_a_leak_says_whether_anybody_looked(tmp_path: Path, began: datetime, says: str) -> None:
+    with new_audit(tmp_path) as log:
+        run = summary(started_at=began)
+        log.open_run(run, HERE)
+        for number in range(20):
+            record(log, ENROLLED, id=str(number), paid_at=NOON - HOUR + number * timedelta(minutes=1))
+
+        assert sections(log)["leaks"].words[0].endswith(says)
 
 
 # --- words ---------------------------------------------------------------------------------

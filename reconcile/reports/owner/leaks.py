@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from reconcile.domain.leaks import Leak, find_leaks, was_lost
 from reconcile.domain.model import Reason
-from reconcile.domain.outages import Outage
 from reconcile.reports.model import Row
 from reconcile.reports.owner.buckets import buckets
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import LISTED, Scope, numbers, words
+from reconcile.reports.owner.runs import Runs
 from reconcile.reports.owner.section import Bars, Figure, Section, Table
 from reconcile.reports.owner.words import between, counted, listed
 
 #: Leaks that are told in a sentence of their own; the table has the others.
 _TOLD = 3
+#: A run that begins so soon after a leak would still have met an LMS that was down.
+_SOON = timedelta(minutes=30)
 
 
 class Leaks:
     """Part: the rate of orders that arrived unsynced, over the time of their payment."""
 
-    def __init__(self, scope: Scope, outages: Sequence[Outage]) -> None:
+    def __init__(self, scope: Scope, runs: Runs) -> None:
         self._scope = scope
-        self._outages = outages
+        self._runs = runs
         # Eight bytes for each lost order.
         self._paid = array("d")
         self._own_cause = 0
@@ -90,6 +92,8 @@ class Leaks:
         )
         if reasons := self._at_the_time(start, end):
             return f"{said} Runs of that time stopped with {listed(reasons)}: look there first."
+        if not self._runs.any_between(start, end + _SOON):
+            return f"{said} No run is recorded of that time: look at the logs of the webhook and of the LMS."
         return f"{said} Runs of that time found nothing wrong with the LMS: look at the webhook's log."
 
     def _at_the_time(self, start: datetime, end: datetime) -> list[str]:
@@ -97,7 +101,7 @@ class Leaks:
         return sorted(
             {
                 outage.reason
-                for outage in self._outages
+                for outage in self._runs.outages.found
                 if outage.start <= end and (outage.end or now) >= start
             }
         )

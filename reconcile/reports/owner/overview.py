@@ -25,11 +25,12 @@ from reconcile.reports.owner.runs import Runs
 from reconcile.reports.owner.section import Section
 from reconcile.reports.owner.waiting import Waiting
 from reconcile.reports.owner.words import moment
-from reconcile.reports.summary import Summary
+from reconcile.reports.queries import enrollment_rows
+from reconcile.reports.summary import Summary, summary_rows
 
 
 class Overview:
-    """All that the owner's report says; read from the database at the first question."""
+    """All that the owner's report says; read from the database at the first question for it."""
 
     def __init__(
         self,
@@ -48,14 +49,16 @@ class Overview:
         self._parts: list[Part] = []
 
     def rows(self) -> Iterator[Row]:
-        """The rows of the view `summary`."""
-        self._read()
-        return self._summary.rows()
+        """The rows of the view `summary`: read for themselves, or what was read for the sections before."""
+        if self._runs is None:
+            yield from summary_rows(enrollment_rows(self._scope.connection, self._chosen))
+        else:
+            yield from self._summary.rows()
 
-    def sections(self) -> Iterator[Section]:
-        """The sections, in their order."""
+    def sections(self) -> list[Section]:
+        """The sections, in their order; to be asked once, and before `rows` by whoever wants both."""
         self._read()
-        return (part.section() for part in self._parts)
+        return [part.section() for part in self._parts]
 
     def now_is(self) -> str:
         """What the report calls now, in a sentence."""
@@ -93,5 +96,5 @@ def _parts(scope: Scope, runs: Runs) -> Iterator[Part]:
     yield Days(scope)
     yield Courses(scope)
     yield Duplicates(scope)
-    yield Leaks(scope, runs.outages.found)
+    yield Leaks(scope, runs)
     yield runs

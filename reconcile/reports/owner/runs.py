@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -26,6 +28,7 @@ class Runs:
         self._as_of = scope.as_of
         self.outages = Outages()
         self.last: Row | None = None
+        self._began = array("d")
         self._statuses: Counter[str] = Counter()
         self._lanes: dict[str, set[datetime]] = {name: set() for name in _LANES}
         self._steps: Buckets | None = None
@@ -40,6 +43,7 @@ class Runs:
 
     def _add(self, row: Row, started: datetime, first: datetime) -> None:
         self.last = row
+        self._began.append(started.timestamp())
         status, reason = str(row["status"]), row["reason"]
         self._statuses[status] += 1
         self.outages.add(
@@ -64,6 +68,10 @@ class Runs:
         # Four points in each step: fine enough for the eye.
         fine = self._steps.step / 4
         return first + (instant - first) // fine * fine
+
+    def any_between(self, start: datetime, end: datetime) -> bool:
+        """Whether a run began then."""
+        return bisect_left(self._began, start.timestamp()) < bisect_right(self._began, end.timestamp())
 
     def add(self, fact: Fact) -> None:
         """Runs are counted, not enrollments."""
