@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from jobs.runner import Runner
     from reconcile.bootstrap import App
     from reconcile.sandbox.clock import SimulatedClock
+    from reconcile.sandbox.day import LivingShop, Script
     from reconcile.sandbox.servers import Sandbox
-    from reconcile.sandbox.shop_day import LivingShop, Script
     from reconcile.settings import Settings
 
 #: A Tuesday.
@@ -65,9 +65,9 @@ class Teller:
 
 def run_day(script: Script | None = None) -> int:
     """Let the day pass and compare the stories; 0 where they agree, 1 where they do not."""
+    from reconcile.sandbox.day import script as write_script
     from reconcile.sandbox.mongo_server import SandboxUnavailable
     from reconcile.sandbox.servers import running
-    from reconcile.sandbox.shop_day import script as write_script
 
     script = script or write_script(DAY)
     try:
@@ -85,8 +85,8 @@ def _live(script: Script, sandbox: Sandbox, lines: Callable[[], list[dict[str, A
 
     from jobs.timetable import timetable
     from reconcile.sandbox.clock import SimulatedClock
+    from reconcile.sandbox.day import LivingShop
     from reconcile.sandbox.servers import DATABASE
-    from reconcile.sandbox.shop_day import LivingShop
     from reconcile.settings import Settings
 
     settings = Settings.load({**sandbox.environment, **_SETTINGS}, env_file=None)
@@ -186,7 +186,7 @@ def _print_stories(witness: Witness, stories: Mapping[str, Mapping[str, int]]) -
 
 def _script_says(witness: Witness) -> Mapping[str, int]:
     """What was bound to happen."""
-    from reconcile.sandbox.shop_day import MALFORMED
+    from reconcile.sandbox.day import MALFORMED
 
     script = witness.script
     return {

@@ -10,7 +10,7 @@ import pytest
 from reconcile.cli import demo_schedule
 from reconcile.cli.demo_schedule import DAY, FACTS, GIVEN, TELLERS, TWICE, Teller, run_day
 from reconcile.sandbox.clock import SimulatedClock
-from reconcile.sandbox.shop_day import LOST, MALFORMED, NO_ACCOUNT, WEBHOOK, script
+from reconcile.sandbox.day import LOST, MALFORMED, NO_ACCOUNT, WEBHOOK, script
 from tests.acceptance.harness import program
 
 SOME_HOURS = range(12, 15)
