@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from reconcile.adapters import tables_seals  # noqa: F401  # adds its tables to the metadata
 from reconcile.adapters.tables import metadata
 
 connection = context.config.attributes.get("connection")

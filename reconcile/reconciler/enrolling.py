@@ -217,7 +217,11 @@ class Enrolling:
             max_attempts=self._options.policy.max_attempts,
         )
         self._ports.audit.finish(
-            attempt.attempt_id, verdict, at=self._ports.clock.now(), http_status=attempt.http_status
+            attempt.attempt_id,
+            verdict,
+            run_id=self._run_id,
+            at=self._ports.clock.now(),
+            http_status=attempt.http_status,
         )
         task.counted += verdict.attempts
         so_far = replace(verdict, attempts=task.counted)

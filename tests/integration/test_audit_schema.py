@@ -153,9 +153,10 @@ def test_upgrading_says_from_where_to_where(tmp_path: Path) -> None:
 def test_an_older_schema_is_not_upgraded_by_looking(
     log: SqlAuditLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconcile.adapters.audit_schema.HEAD_REVISION", "0002")
+    monkeypatch.setattr("reconcile.adapters.audit_schema.HEAD_REVISION", "0998")
 
-    with pytest.raises(AuditUnavailable, match="has schema 0001, this version needs 0002") as caught:
+    said = f"has schema {HEAD_REVISION}, this version needs 0998"
+    with pytest.raises(AuditUnavailable, match=said) as caught:
         open_audit(url(path), create=False)
 
     assert caught.value.hint == "run `reconcile db upgrade`"
@@ -168,7 +169,7 @@ def test_a_newer_schema_is_refused(log: SqlAuditLog, path: Path, *, create: bool
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
 
     with pytest.raises(
-        AuditUnavailable, match=r"newer reconcile \(schema 0999; this one knows 0001\)"
+        AuditUnavailable, match=rf"newer reconcile \(schema 0999; this one knows {HEAD_REVISION}\)"
     ) as caught:
         open_audit(url(path), create=create)
 
@@ -191,7 +192,7 @@ def test_the_migrations_are_found_in_a_folder_with_a_strange_name(
 def test_no_row_of_an_attempt_holds_a_whole_address(log: SqlAuditLog) -> None:
     attempt_id = log.begin(intent())
     said = "no user learner@example.com, nor buyer%40example.com \ud800\x00"
-    log.finish(attempt_id, Verdict(outcome=Outcome.FAILED, error=said, attempts=1), at=NOON)
+    log.finish(attempt_id, Verdict(outcome=Outcome.FAILED, error=said, attempts=1), run_id="run-1", at=NOON)
 
     with log.reading() as connection:
         row = connection.execute(text("SELECT * FROM attempts")).one()._asdict()

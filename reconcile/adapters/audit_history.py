@@ -1,0 +1,83 @@
+"""What the audit remembers of enrollments: one query for a page of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+
+from reconcile.adapters.audit_rows import NO_WRITE
+from reconcile.adapters.tables import attempts, runs
+from reconcile.domain.model import History, Outcome, Reason
+from reconcile.domain.summary import RunStatus
+
+#: Ids in one query: well below every database's limit of parameters.
+CHUNK = 500
+
+T = TypeVar("T")
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
+    """What is remembered of these enrollments; absent ones have no history."""
+    found: dict[str, History] = {}
+    for chunk in _chunks(list(dict.fromkeys(enrollment_ids)), CHUNK):
+        found.update(_histories(connection, chunk))
+    return found
+
+
+def _when(condition: ColumnElement[bool], value: ColumnElement[T] | int) -> ColumnElement[Any]:
+    return case((condition, value))
+
+
+def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator[tuple[str, History]]:
+    """One query: counts per enrollment, joined to its newest finished row."""
+    row = attempts.c
+    finished = row.finished_at.is_not(None)
+    left_open = and_(row.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
+    blamed_on_lms = and_(
+        row.number > NO_WRITE,
+        row.counted == 0,
+        row.outcome == Outcome.RETRYING.value,
+        row.reason.in_([Reason.LMS_UNAVAILABLE.value, Reason.LMS_TIMEOUT.value]),
+    )
+    facts = (
+        select(
+            row.enrollment_id,
+            func.sum(row.counted).label("counted"),
+            func.count(_when(blamed_on_lms, 1)).label("excused"),
+            func.max(_when(finished, row.attempt_id)).label("newest"),
+            func.max(_when(left_open, row.attempt_id)).label("open_attempt"),
+        )
+        .join(runs, runs.c.run_id == row.run_id)
+        .where(row.enrollment_id.in_(enrollment_ids))
+        .group_by(row.enrollment_id)
+        .subquery()
+    )
+    newest = attempts.alias("newest_row")
+    query = select(facts, newest.c.outcome, newest.c.reason).outerjoin(
+        newest, newest.c.attempt_id == facts.c.newest
+    )
+    for found in connection.execute(query):
+        yield (
+            found.enrollment_id,
+            History(
+                attempts=int(found.counted),
+                excused=int(found.excused),
+                last_outcome=_word(Outcome, found.outcome),
+                last_reason=_word(Reason, found.reason),
+                open_attempt=found.open_attempt,
+            ),
+        )
+
+
+def _word(words: type[Word], value: str | None) -> Word | None:
+    """The enum's member; None for a word that this version does not know."""
+    return words(value) if value is not None and value in words.__members__.values() else None
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
