@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs import reconcile_enrollments
+from jobs import prune_audit, reconcile_enrollments
 from reconcile.bootstrap import App
 from reconcile.settings import Settings
 
@@ -31,6 +31,13 @@ JOBS: tuple[Job, ...] = (
         setting="RECONCILE_SCHEDULE",
         schedule=lambda settings: settings.schedule,
         run=reconcile_enrollments.run,
+    ),
+    Job(
+        name="prune_audit",
+        about="Take runs older than RECONCILE_RETENTION out of the audit.",
+        setting="RECONCILE_SCHEDULE_PRUNE",
+        schedule=lambda settings: settings.schedule_prune,
+        run=prune_audit.run,
     ),
 )
 

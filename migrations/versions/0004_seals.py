@@ -36,6 +36,7 @@ def upgrade() -> None:
     runs = _typed("runs", chain.CLOSING)
     for run_id in connection.execute(sa.select(runs.c.run_id).order_by(runs.c.started_at)).scalars().all():
         run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()._mapping
+        # Of a run that is over nobody knows how it began; its seal is never held against it.
         sealing.append("opened", subject=run_id, digest=chain.digest(chain.OPENING, run))
         count, last = _link_attempts(connection, links, run_id)
         if run["status"] != "running":

@@ -38,13 +38,12 @@ ENDING = (
 )
 #: Both. `email_masked` is in none: it goes when its person is forgotten (verify holds it against `people`).
 WHOLE = (*INTENT, *(name for name in ENDING if name not in INTENT))
-#: A run as it begins, and with its end.
-OPENING = ("run_id", "mode", "started_at", "host", "pid", "process_started", "version")
-CLOSING = (
-    *OPENING,
-    *("status", "reason", "finished_at", "heartbeat_at", "scanned", "lms_requests", "lms_total"),
-    *("exit_code", "outcomes", "reasons"),
+#: A run as it begins: only its heartbeat changes until it ends. And with its end.
+OPENING = (
+    *("run_id", "mode", "started_at", "host", "pid", "process_started", "version", "status", "reason"),
+    *("finished_at", "scanned", "lms_requests", "lms_total", "exit_code", "outcomes", "reasons"),
 )
+CLOSING = (*OPENING, "heartbeat_at")
 NO_SEAL = "0" * 64
 
 
@@ -91,7 +90,7 @@ class Seal(NamedTuple):
     def parse(cls, text: str) -> Seal:
         """From `NUMBER:HEX`. Raises ValueError."""
         number, separator, value = text.strip().partition(":")
-        well_formed = separator and number.isascii() and number.isdecimal() and len(number) < 12  # noqa: PLR2004
+        well_formed = separator and number.isascii() and number.isdecimal() and len(number) < 12
         if not well_formed or len(value) != len(NO_SEAL) or set(value.lower()) - set("0123456789abcdef"):
             raise ValueError("a seal is a number, a colon and 64 hex digits")
         return cls(int(number), value.lower())
@@ -103,7 +102,7 @@ def plain(text: str) -> str:
     return encodable.replace("\x00", "\ufffd")
 
 
-def digest(columns: Iterable[str], row: Mapping[str, Any]) -> str:
+def digest(columns: Iterable[str], row: Mapping[Any, Any]) -> str:
     """The digest of a row's columns; a column that the row lacks is null."""
     return _hash({name: _value(row.get(name)) for name in columns})
 
@@ -118,7 +117,7 @@ def link(previous: str, *, seq: int, kind: str, attempt_id: int, flags: str | No
     return _hash(["link", previous, seq, kind, attempt_id, flags, digest])
 
 
-def seal(previous: str, row: Mapping[str, Any]) -> str:
+def seal(previous: str, row: Mapping[Any, Any]) -> str:
     """A seal's value, from the one before it and its own row."""
     names = ("seal_number", "kind", "subject", "links", "last_link", "digest", "detail", "sealed_at")
     return _hash(["seal", previous, *(_value(row[name]) for name in names)])

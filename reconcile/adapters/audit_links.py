@@ -22,7 +22,7 @@ from reconcile.adapters.tables_seals import NEWEST_SEAL_KEY, links, seals
 from reconcile.domain.summary import RunStatus
 from reconcile.errors import AuditUnavailable
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 #: PostgreSQL's advisory lock on the end of the seals: "seals" in ASCII.
 _SEALS_LOCK = 0x7365616C73

@@ -227,9 +227,7 @@ class Reconciler:
 
     # --- the end ---------------------------------------------------------------------------
 
-    def _close(
-        self, summary: RunSummary, cause: ReconcileError | None, *, interrupted: bool = False
-    ) -> None:
+    def _close(self, summary: RunSummary, cause: ReconcileError | None, *, interrupted: bool = False) -> None:
         now = self._ports.clock.now()
         summary.lms_requests = self._ports.platform.requests
         if cause is not None:
