@@ -28,8 +28,6 @@ from sqlalchemy import (
 from reconcile.adapters.tables import UtcDateTime
 
 _ROWS_AT_ONCE = 500
-_SQLITE_INSTANT = "%Y-%m-%d %H:%M:%S.%f"
-_SQLITE_INSTANT_LENGTH = len("2026-11-24 12:00:00.000000")
 
 
 class _WrittenInstant(TypeDecorator[Any]):
@@ -39,12 +37,15 @@ class _WrittenInstant(TypeDecorator[Any]):
     cache_ok = True
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
-        if not isinstance(value, str) or len(value) != _SQLITE_INSTANT_LENGTH:
+        if not isinstance(value, str):
             return value
         try:
-            return datetime.strptime(value, _SQLITE_INSTANT).replace(tzinfo=UTC)
+            instant = datetime.fromisoformat(value)
         except ValueError:
             return value
+        # Another spelling of the same instant is not what reconcile has written either.
+        written = instant.isoformat(sep=" ", timespec="microseconds") == value
+        return instant.replace(tzinfo=UTC) if written else value
 
 
 @contextmanager

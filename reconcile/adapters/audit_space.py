@@ -6,7 +6,6 @@ A PostgreSQL server looks after its own files; nothing here does anything to it.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,14 +59,17 @@ def rewrite(store: Store, *, patience: float) -> None:
         return
     with _outside_transactions(store) as cursor, store.writes:
         cursor.execute("VACUUM")
-        deadline = time.monotonic() + patience
-        while cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            if time.monotonic() > deadline:
-                raise AuditUnavailable(
-                    f"the write-ahead log of {store.place.name} could not be emptied: somebody is reading",
-                    hint="wait until reports and backups that read the audit are done, then repeat it",
-                )
-            time.sleep(0.05)
+        usual = _number(cursor, "busy_timeout")
+        cursor.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+        try:
+            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {usual}")
+    if busy:
+        raise AuditUnavailable(
+            f"the write-ahead log of {store.place.name} could not be emptied: somebody is reading",
+            hint="wait until reports and backups that read the audit are done, then repeat it",
+        )
 
 
 @contextmanager

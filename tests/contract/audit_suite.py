@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -124,6 +125,24 @@ class AuditLogContract:
 
         assert (list(early), list(late)) == ([], ["earlier"])
 
+    def test_a_run_that_is_over_gives_no_sign_any_more(self, running: AuditLog) -> None:
+        crash(running)
+
+        running.heartbeat("run-1", NOON + timedelta(days=9))
+
+    def test_each_end_has_a_seal_of_its_own(self, log: AuditLog) -> None:
+        seals = []
+        for number in range(3):
+            log.open_run(summary(f"run-{number}"), HERE)
+            over = summary(f"run-{number}")
+            over.close(RunStatus.COMPLETED, at=NOON)
+            seals.append(log.close_run(over))
+
+        numbers = [int(str(seal).partition(":")[0]) for seal in seals]
+        assert numbers == sorted(set(numbers))
+        assert all(re.fullmatch(r"\d+:[0-9a-f]{64}", str(seal)) for seal in seals)
+        assert log.close_run(summary("run-0")) is None
+
     # --- attempts and history --------------------------------------------------------------
 
     def test_nothing_is_remembered_of_a_stranger(self, running: AuditLog) -> None:
@@ -183,6 +202,23 @@ class AuditLogContract:
     def test_an_unknown_attempt_cannot_be_finished(self, running: AuditLog) -> None:
         with pytest.raises(AuditUnavailable):
             running.finish(4711, ENROLLED, run_id="run-1", at=NOON)
+
+    def test_an_unknown_run_finishes_nothing(self, running: AuditLog) -> None:
+        attempt_id = running.begin(intent())
+
+        with pytest.raises(AuditUnavailable):
+            running.finish(attempt_id, ENROLLED, run_id="nobody", at=NOON)
+
+        assert running.history(["order-1"])["order-1"].last_outcome is None
+
+    def test_another_run_finishes_what_a_dead_one_has_left(self, running: AuditLog) -> None:
+        attempt_id = running.begin(intent())
+        crash(running)
+        running.open_run(summary("run-2"), HERE)
+
+        running.finish(attempt_id, ENROLLED, run_id="run-2", at=NOON)
+
+        assert list(running.open_attempts()) == []
 
     def test_an_attempt_under_way_is_not_left_open(self, running: AuditLog) -> None:
         running.begin(intent())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,6 +21,7 @@ from reconcile.adapters.audit_verify import verify
 from reconcile.domain.model import MalformedEnrollment, Reason
 from reconcile.domain.summary import RunStatus
 from reconcile.ports import Intent, Record
+from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import (
     ELSEWHERE,
     ENROLLED,
@@ -87,6 +90,16 @@ def everything(log: SqlAuditLog) -> None:
     log.finish(write(log, "running", "order-6"), ENROLLED, run_id="running", at=NOON)
     write(log, "running", "order-7")
     forget(log.store, secret=read_secret(log.store), email="GONE@example.com", by="the test", at=NOON)
+
+
+@functools.cache
+def original() -> bytes:
+    """An audit file with all of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        with new_audit(Path(folder)) as log:
+            everything(log)
+        # The last connection has emptied the write-ahead log into the file.
+        return (Path(folder) / "audit.db").read_bytes()
 
 
 @contextmanager

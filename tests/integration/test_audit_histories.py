@@ -30,7 +30,21 @@ _PEOPLE = ("a@example.com", "b@example.com", "c@example.com")
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            "open begin begin finish finish record close bury recover zombie prune forget heartbeat".split()
+            [
+                "open",
+                "begin",
+                "begin",
+                "finish",
+                "finish",
+                "record",
+                "close",
+                "bury",
+                "recover",
+                "zombie",
+                "prune",
+                "forget",
+                "heartbeat",
+            ]
         ),
         st.integers(0, 1000),
     ),

@@ -1,9 +1,8 @@
-"""Whatever is done to a copy of the audit by hand is found and named; what reconcile does is not."""
+"""What is done to a copy of the audit by hand is told in words; what reconcile does is not."""
 
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,82 +12,12 @@ import pytest
 from reconcile.adapters.audit import SqlAuditLog
 from reconcile.adapters.audit_chain import Seal
 from reconcile.adapters.audit_findings import What
+from reconcile.adapters.audit_schema import read_secret
+from reconcile.adapters.audit_verify import verify
 from reconcile.errors import AuditUnavailable
 from tests.fakes.audit_file import new_audit
-from tests.fakes.audit_history import close, everything, tampered, verified
+from tests.fakes.audit_history import close, original, tampered, verified
 from tests.fakes.audit_samples import HERE, NOON, record, summary
-
-TABLES = {
-    "attempts": ("attempt_id",),
-    "runs": ("run_id",),
-    "links": ("run_id", "seq"),
-    "seals": ("seal_number",),
-    "people": ("person_key",),
-    "meta": ("key",),
-}
-
-
-def _original() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        with new_audit(Path(folder)) as log:
-            everything(log)
-        # The last connection has emptied the write-ahead log into the file.
-        return (Path(folder) / "audit.db").read_bytes()
-
-
-ORIGINAL = _original()
-
-
-def _rows(table: str) -> list[dict[str, object]]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.deserialize(_without_wal(ORIGINAL))
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
-
-
-def _without_wal(content: bytes) -> bytes:
-    """The file as one in memory can be: its header says "no write-ahead log"."""
-    return content[:18] + b"\x01\x01" + content[20:]
-
-
-def _sql(value: object) -> str:
-    return "NULL" if value is None else str(value) if isinstance(value, int) else f"'{value}'"
-
-
-def _this(table: str, row: dict[str, object]) -> str:
-    return " AND ".join(f"{name} = {_sql(row[name])}" for name in TABLES[table])
-
-
-def _other(value: object, column: str) -> str:
-    """SQL for a value that is another one, of the same kind."""
-    if column.endswith("_at"):
-        return "'2020-01-01 00:00:00.000000'"
-    if value is None:
-        return "4711"
-    if isinstance(value, int):
-        return str(value + 100)
-    if column in ("link", "seal", "digest", "last_link"):
-        return f"'{'0' * 63}1'"
-    return f"'{value}x'"
-
-
-def _name(table: str, row: dict[str, object]) -> str:
-    return f"{table}-{'-'.join(str(row[name]) for name in TABLES[table])}"
-
-
-#: The heartbeat of a run that is under way changes all the time and is proven by nothing.
-_FREE = {("runs", "running", "heartbeat_at")}
-ROWS = [pytest.param(table, row, id=_name(table, row)) for table in TABLES for row in _rows(table)]
-_SECRET = "person_secret"
-
-
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqlAuditLog, sqlite3.Connection]]:
-    """A copy that is put right again after each change, and the way to change it."""
-    folder = tmp_path_factory.mktemp("copy")
-    with tampered(ORIGINAL, folder) as log, closing(sqlite3.connect(folder / "copy.db")) as connection:
-        connection.isolation_level = None
-        yield log, connection
 
 
 @pytest.fixture
@@ -97,28 +26,8 @@ def log(tmp_path: Path) -> Iterator[SqlAuditLog]:
         yield log
 
 
-def _require_named(log: SqlAuditLog, table: str, row: dict[str, object]) -> None:
-    """A finding names the row: its attempt, its run, its seal, or the person's key."""
-    result = verified(log)
-    assert not result.is_intact
-    assert result.total == len(result.findings)
-    named = {
-        *((finding.attempt_id for finding in result.findings) if table == "attempts" else ()),
-        *((finding.run_id for finding in result.findings) if table in ("runs", "links") else ()),
-        *((finding.seal_number for finding in result.findings) if table == "seals" else ()),
-    }
-    texts = "\n".join(finding.text for finding in result.findings)
-    if table == "people":
-        assert str(row["person_key"]) in texts
-    elif table == "meta":
-        assert {finding.table for finding in result.findings} >= {"meta"} or "missing" in texts
-    else:
-        # A link that was moved to another run is named by its attempt.
-        assert row[TABLES[table][0]] in named or f"(attempt {row.get('attempt_id')})" in texts, texts
-
-
 def test_what_reconcile_writes_is_intact(tmp_path: Path) -> None:
-    with tampered(ORIGINAL, tmp_path) as log:
+    with tampered(original(), tmp_path) as log:
         result = verified(log)
 
     assert result.findings == []
@@ -126,88 +35,19 @@ def test_what_reconcile_writes_is_intact(tmp_path: Path) -> None:
     assert result.links > result.attempts > 0
 
 
-@pytest.mark.parametrize(("table", "row"), ROWS)
-def test_a_changed_value_is_found(
-    table: str, row: dict[str, object], copy: tuple[SqlAuditLog, sqlite3.Connection]
-) -> None:
-    """Each column, for another value and for none."""
-    log, connection = copy
-    for column, value in row.items():
-        if (table, row.get("run_id"), column) in _FREE or row.get("key") == _SECRET:
-            continue
-        _change(connection, table, row, column, _other(value, column))
-        _require_named(log, table, row)
-        _change_back(connection, table, row, column, _other(value, column))
-        if value is not None and _may_be_null(connection, table, column):
-            _change(connection, table, row, column, "NULL")
-            _require_named(log, table, row)
-            _change_back(connection, table, row, column, "NULL")
-    assert verified(log).is_intact
-
-
-def _change(
-    connection: sqlite3.Connection, table: str, row: dict[str, object], column: str, value: str
-) -> None:
-    connection.execute(f"UPDATE {table} SET {column} = {value} WHERE {_this(table, row)}")
-    assert connection.execute("SELECT changes()").fetchone() == (1,)
-
-
-def _change_back(
-    connection: sqlite3.Connection, table: str, row: dict[str, object], column: str, value: str
-) -> None:
-    this = " AND ".join(f"{name} = {value if name == column else _sql(row[name])}" for name in TABLES[table])
-    connection.execute(f"UPDATE {table} SET {column} = {_sql(row[column])} WHERE {this}")
-
-
-def _may_be_null(connection: sqlite3.Connection, table: str, column: str) -> bool:
-    query = f"SELECT \"notnull\" OR pk FROM pragma_table_info('{table}') WHERE name = '{column}'"
-    return connection.execute(query).fetchone() == (0,)
-
-
 def test_another_secret_of_the_keys_is_found(tmp_path: Path) -> None:
-    change = f"UPDATE meta SET value = '{'ab' * 32}' WHERE key = '{_SECRET}'"
+    change = f"UPDATE meta SET value = '{'ab' * 32}' WHERE key = 'person_secret'"
 
-    with tampered(ORIGINAL, tmp_path, change) as log:
+    with tampered(original(), tmp_path, change) as log:
         assert verified(log).findings[0].text == "the secret of the keys is another one"
 
 
 @pytest.mark.parametrize(
-    "change", [f"DELETE FROM meta WHERE key = '{_SECRET}'", "UPDATE meta SET value = 'x'"]
+    "change", ["DELETE FROM meta WHERE key = 'person_secret'", "UPDATE meta SET value = 'x'"]
 )
 def test_an_audit_that_has_lost_its_secret_cannot_be_read(change: str, tmp_path: Path) -> None:
-    with pytest.raises(AuditUnavailable, match="lost the secret"), tampered(ORIGINAL, tmp_path, change):
+    with pytest.raises(AuditUnavailable, match="lost the secret"), tampered(original(), tmp_path, change):
         pass
-
-
-@pytest.mark.parametrize(("table", "row"), ROWS)
-def test_a_removed_row_is_found(
-    table: str, row: dict[str, object], copy: tuple[SqlAuditLog, sqlite3.Connection]
-) -> None:
-    if row.get("key") == _SECRET:
-        return
-    log, connection = copy
-    connection.execute(f"DELETE FROM {table} WHERE {_this(table, row)}")
-    _require_named(log, table, row)
-    _insert(connection, table, row)
-    assert verified(log).is_intact
-
-
-def _insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
-    connection.execute(f"INSERT INTO {table} VALUES ({', '.join(_sql(value) for value in row.values())})")
-
-
-@pytest.mark.parametrize(("table", "row"), [row for row in ROWS if row.values[0] != "meta"])
-def test_an_inserted_row_is_found(
-    table: str, row: dict[str, object], copy: tuple[SqlAuditLog, sqlite3.Connection]
-) -> None:
-    """A copy of each row, under a key of its own."""
-    log, connection = copy
-    key = TABLES[table][-1]
-    value = row[key]
-    new = {**row, key: value + 1000 if isinstance(value, int) else f"{value}x"}
-    _insert(connection, table, new)
-    _require_named(log, table, new)
-    connection.execute(f"DELETE FROM {table} WHERE {_this(table, new)}")
 
 
 @pytest.mark.parametrize(
@@ -225,13 +65,16 @@ def test_rows_that_were_swapped_are_found(
     table: str, key: str, first: str, second: str, tmp_path: Path
 ) -> None:
     if table == "people":
-        first, second = (_sql(row["person_key"]) for row in _rows("people")[:2])
+        with closing(sqlite3.connect(tmp_path / "people.db")) as connection:
+            (tmp_path / "people.db").write_bytes(original())
+            keys = connection.execute("SELECT person_key FROM people LIMIT 2").fetchall()
+        first, second = (f"'{key}'" for (key,) in keys)
     aside = "'aside'" if key in ("run_id", "person_key") else "-1"
     steps = ((first, aside), (second, first), (aside, second))
     where = " AND run_id = 'crashed'" if table == "links" else ""
     swap = [f"UPDATE {table} SET {key} = {new} WHERE {key} = {old}{where}" for old, new in steps]
 
-    with tampered(ORIGINAL, tmp_path, *swap) as log:
+    with tampered(original(), tmp_path, *swap) as log:
         result = verified(log)
 
     assert not result.is_intact
@@ -273,7 +116,7 @@ def test_rows_that_were_swapped_are_found(
     ],
 )
 def test_what_was_done_is_told(change: str, table: str, what: What, words: str, tmp_path: Path) -> None:
-    with tampered(ORIGINAL, tmp_path, change) as log:
+    with tampered(original(), tmp_path, change) as log:
         result = verified(log)
 
     assert any(
@@ -286,10 +129,10 @@ def test_a_run_that_was_taken_out_whole_is_found(tmp_path: Path) -> None:
     """With all its rows, its links and its seals, the newest included: the note of the newest seal tells."""
     for run_id in ("crashed", "running"):
         gone = [f"DELETE FROM {table} WHERE run_id = '{run_id}'" for table in ("links", "attempts", "runs")]
-        with tampered(ORIGINAL, tmp_path, *gone) as log:
+        with tampered(original(), tmp_path, *gone) as log:
             (gone_run, *_) = [item for item in verified(log).findings if item.what is What.REMOVED]
             assert gone_run.run_id == run_id
-        with tampered(ORIGINAL, tmp_path, *gone, f"DELETE FROM seals WHERE subject = '{run_id}'") as log:
+        with tampered(original(), tmp_path, *gone, f"DELETE FROM seals WHERE subject = '{run_id}'") as log:
             assert {item.what for item in verified(log).findings} >= {What.REMOVED}
 
 
@@ -298,7 +141,7 @@ def test_what_is_pruned_by_hand_is_no_pruning(tmp_path: Path) -> None:
     gone = [f"DELETE FROM {table} WHERE run_id = 'crashed'" for table in ("links", "attempts", "runs")]
     marked = "UPDATE seals SET pruned_by = (SELECT seal_number FROM seals WHERE kind = 'pruned')"
 
-    with tampered(ORIGINAL, tmp_path, *gone, f"{marked} WHERE subject = 'crashed'") as log:
+    with tampered(original(), tmp_path, *gone, f"{marked} WHERE subject = 'crashed'") as log:
         (finding, *_) = [item for item in verified(log).findings if item.table == "seals"]
 
     assert "was not pruned by it" in finding.text
@@ -346,7 +189,7 @@ def test_a_seal_that_was_kept_elsewhere_proves_a_rewritten_audit(log: SqlAuditLo
 
 
 def test_findings_beyond_the_limit_are_counted(tmp_path: Path) -> None:
-    with tampered(ORIGINAL, tmp_path, "UPDATE attempts SET course = 'other'") as log:
+    with tampered(original(), tmp_path, "UPDATE attempts SET course = 'other'") as log:
         few, all_of_them = verified(log, limit=2), verified(log)
 
     assert len(few.findings) == 2
@@ -354,8 +197,8 @@ def test_findings_beyond_the_limit_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_not_tampered_with(tmp_path: Path) -> None:
-    page = ORIGINAL.index(b"crashed")
-    damaged = ORIGINAL[: page - 200] + b"\xa5" * 400 + ORIGINAL[page + 200 :]
+    page = original().index(b"crashed")
+    damaged = original()[: page - 200] + b"\xa5" * 400 + original()[page + 200 :]
 
     with pytest.raises(AuditUnavailable, match=r"damaged|malformed"), tampered(damaged, tmp_path) as log:
         verified(log)
@@ -367,9 +210,6 @@ def test_verifying_goes_on_beside_a_run(log: SqlAuditLog) -> None:
 
     def meanwhile(_part: str) -> None:
         log.record([record(), record(id="order-2")])
-
-    from reconcile.adapters.audit_schema import read_secret
-    from reconcile.adapters.audit_verify import verify
 
     result = verify(log.store, secret=read_secret(log.store), watch=meanwhile)
 
