@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from reconcile.adapters.audit_errors import mapped
@@ -62,7 +62,7 @@ def rewrite(store: Store, *, patience: float) -> None:
         usual = _number(cursor, "busy_timeout")
         cursor.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
         try:
-            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            ((busy, *_),) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             cursor.execute(f"PRAGMA busy_timeout = {usual}")
     if busy:
@@ -80,11 +80,13 @@ def _outside_transactions(store: Store) -> Iterator[sqlite3.Cursor]:
         try:
             connection = raw.driver_connection
             assert isinstance(connection, sqlite3.Connection)  # noqa: S101  # only a file comes here
-            yield connection.cursor()
+            with closing(connection.cursor()) as cursor:
+                yield cursor
         finally:
             raw.close()
     store.check()
 
 
 def _number(cursor: sqlite3.Cursor, pragma: str) -> int:
-    return int(cursor.execute(f"PRAGMA {pragma}").fetchone()[0])
+    ((value,),) = cursor.execute(f"PRAGMA {pragma}").fetchall()
+    return int(value)

@@ -198,7 +198,7 @@ def file(tmp_path: Path) -> Iterator[SqlAuditLog]:
     """With many people, many of whom came and went, on an SQLite file."""
     with new_audit(tmp_path) as log:
         log.open_run(summary(), HERE)
-        for number in range(200):
+        for number in range(40):
             log.finish(
                 buy(log, f"order-{number}", buyer=SPELLINGS[number % 3], learner=f"n{number}@example.com"),
                 ENROLLED,
