@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconcile.cli.context import load_settings
+from reconcile.cli.errors import say
 from reconcile.errors import AuditUnavailable
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ def confirmed(question: str, *, yes: bool) -> bool:
     """Ask where a person is there to answer; a script has answered by calling the command."""
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    return click.confirm(question, err=True)
+    if click.confirm(question, err=True):
+        return True
+    say("nothing was changed")
+    return False
 
 
 def yes_option(function: click.decorators.FC) -> click.decorators.FC:

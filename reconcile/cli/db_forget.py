@@ -44,7 +44,7 @@ def command(*, email: str, yes: bool, as_json: bool) -> int:
     address = sys.stdin.readline().strip() if email == "-" else email.strip()
     local, at, domain = address.rpartition("@")
     if not (local and at and domain):
-        raise click.UsageError("EMAIL must be a whole address, such as sam@example.com")
+        raise click.UsageError("EMAIL must be a whole address, with an @ in it")
     with opened_audit(writing=True) as (store, secret):
         from reconcile.adapters.audit_forget import Forgotten, look_up
         from reconcile.adapters.audit_space import rewrite

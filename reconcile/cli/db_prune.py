@@ -61,7 +61,8 @@ def command(*, older_than: float, dry_run: bool, yes: bool, as_json: bool) -> in
             click.echo(_plan(found, before, dry_run=dry_run))
         question = f"Take {found.runs} runs out of the audit for good?"
         done, space = Pruned(), Space()
-        if not dry_run and (not found.runs or confirmed(question, yes=yes)):
+        agreed = not found.runs or dry_run or confirmed(question, yes=yes)
+        if agreed and not dry_run:
             with counting("pruning", total=found.runs) as watch:
                 done = prune(
                     store,
@@ -74,7 +75,7 @@ def command(*, older_than: float, dry_run: bool, yes: bool, as_json: bool) -> in
             space = give_back(store)
     if as_json:
         click.echo(json.dumps(_as_json(found, done, space, before, dry_run=dry_run)))
-    elif not dry_run:
+    elif not dry_run and agreed:
         _print(done, space)
     if stop.is_set():
         say("reconcile: interrupted; what was pruned is recorded, the rest is untouched")
