@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs import check_drift, daily_digest, reconcile_enrollments
+from jobs import check_drift, daily_digest, prune_audit, reconcile_enrollments
 from reconcile.bootstrap import App
 from reconcile.settings import Settings
 
@@ -51,6 +51,13 @@ JOBS: tuple[Job, ...] = (
         setting="RECONCILE_SCHEDULE_DIGEST",
         schedule=lambda settings: settings.schedule_digest,
         run=daily_digest.run,
+    ),
+    Job(
+        name="prune_audit",
+        about="Take runs older than RECONCILE_RETENTION out of the audit.",
+        setting="RECONCILE_SCHEDULE_PRUNE",
+        schedule=lambda settings: settings.schedule_prune,
+        run=prune_audit.run,
     ),
 )
 

@@ -217,11 +217,14 @@ class AuditLog(Protocol):
         ...
 
     def heartbeat(self, run_id: str, at: datetime) -> None:
-        """Record that the run is still alive."""
+        """Record that the run is still alive; changes nothing about one that is over."""
         ...
 
-    def close_run(self, summary: RunSummary) -> None:
-        """Record how the run ended."""
+    def close_run(self, summary: RunSummary) -> str | None:
+        """Record how the run ended, and seal it; the newest seal, None where nothing is sealed.
+
+        Kept elsewhere, it proves later that the audit up to this run is as it was.
+        """
         ...
 
     def close_dead_runs(self, *, origin: Origin, stale_before: datetime, at: datetime) -> Sequence[str]:
@@ -240,9 +243,18 @@ class AuditLog(Protocol):
         ...
 
     def finish(
-        self, attempt_id: int, verdict: Verdict, *, at: datetime, http_status: int | None = None
+        self,
+        attempt_id: int,
+        verdict: Verdict,
+        *,
+        run_id: str,
+        at: datetime,
+        http_status: int | None = None,
     ) -> None:
-        """Finish an open attempt. The only change ever made to an attempt's row."""
+        """Finish an open attempt. The only change ever made to an attempt's row.
+
+        `run_id` is the run that does it: another one than the attempt's where its process has died.
+        """
         ...
 
     def record(self, records: Sequence[Record]) -> None:

@@ -7,35 +7,36 @@ the only table that forgetting somebody has to touch.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, Self, TypeVar, overload
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Literal, Self, overload
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, case, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reconcile.adapters import audit_interventions
 from reconcile.adapters import audit_rows as rows
+from reconcile.adapters.audit_chain import Event
 from reconcile.adapters.audit_history import given_access, histories
+from reconcile.adapters.audit_links import chained, seal_opening, seal_runs
 from reconcile.adapters.audit_schema import BUSY_TIMEOUT, open_store, read_secret
 from reconcile.adapters.audit_store import Store
 from reconcile.adapters.outbox import post
 from reconcile.adapters.process import is_alive
 from reconcile.adapters.tables import attempts, people, runs
 from reconcile.domain.interventions import Intervention
-from reconcile.domain.model import NO_HISTORY, EffectKey, History, Outcome, Verdict
+from reconcile.domain.model import EffectKey, History, Outcome, Verdict
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.errors import AuditUnavailable
 from reconcile.ports import Intent, OpenAttempt, Origin, RecentRun, Record
 
-#: Ids in one query: well below every database's limit of parameters.
-CHUNK = 500
+#: Rows that are appended, with the numbers they were given, in their order.
+_NUMBERED = insert(attempts).returning(attempts.c.attempt_id, sort_by_parameter_order=True)
 #: How many earlier runs are worth comparing with: a few hours of a five-minute schedule.
 RECENT = 50
-
-T = TypeVar("T")
 
 
 @overload
@@ -89,17 +90,27 @@ class SqlAuditLog:
         return self.store.reading()
 
     def open_run(self, summary: RunSummary, origin: Origin) -> None:
-        """Record that a run has begun."""
+        """Record that a run has begun, and seal that."""
+        row = rows.run_row(summary, origin)
         with self.store.writing() as connection:
-            connection.execute(insert(runs), rows.run_row(summary, origin))
+            connection.execute(insert(runs), row)
+            seal_opening(connection, row, at=summary.started_at)
 
     def heartbeat(self, run_id: str, at: datetime) -> None:
-        """Record that the run is still alive."""
-        self._change_run(run_id, {"heartbeat_at": at})
+        """Record that the run is still alive; changes nothing about one that is over."""
+        seen = literal(at, runs.c.heartbeat_at.type)
+        alive = case((runs.c.status == RunStatus.RUNNING.value, seen), else_=runs.c.heartbeat_at)
+        with self.store.writing() as connection:
+            _change_run(connection, run_id, {"heartbeat_at": alive})
 
-    def close_run(self, summary: RunSummary) -> None:
-        """Record how the run ended. May be repeated; the last word counts."""
-        self._change_run(summary.run_id, rows.run_progress(summary))
+    def close_run(self, summary: RunSummary) -> str | None:
+        """Record how the run ended, and seal it; the newest seal. May be repeated; the last word counts."""
+        with self.store.writing() as connection:
+            _change_run(connection, summary.run_id, rows.run_progress(summary))
+            if summary.status is RunStatus.RUNNING:
+                return None
+            ended = summary.finished_at or summary.started_at
+            return str(seal_runs(connection, [summary.run_id], at=ended))
 
     def close_dead_runs(self, *, origin: Origin, stale_before: datetime, at: datetime) -> Sequence[str]:
         """Close runs whose process is gone as `crashed`; their ids, oldest first. May be repeated."""
@@ -117,27 +128,21 @@ class SqlAuditLog:
                 )
                 if changed.rowcount == 1:
                     closed.append(run.run_id)
+            if closed:
+                seal_runs(connection, closed, at=at)
         return closed
 
     def history(self, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
         """What is remembered of these enrollments; absent ones have no history."""
-        found: dict[str, History] = {}
         if not enrollment_ids:
-            return found
+            return {}
         with self.store.reading() as connection:
-            for chunk in _chunks(list(dict.fromkeys(enrollment_ids)), CHUNK):
-                found.update(histories(connection, chunk))
-                for name, until in audit_interventions.ignored_until(connection, chunk).items():
-                    found[name] = replace(found.get(name, NO_HISTORY), ignored_until=until)
-        return found
+            return histories(connection, enrollment_ids)
 
     def given_access(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
         """Of these orders, those whose learner we have given access."""
-        found: set[str] = set()
         with self.store.reading() as connection:
-            for chunk in _chunks(list(enrollment_ids), CHUNK):
-                found |= given_access(connection, chunk)
-        return frozenset(found)
+            return given_access(connection, enrollment_ids)
 
     def intervene(self, intervention: Intervention) -> None:
         """Record what a person has asked for by hand."""
@@ -151,32 +156,41 @@ class SqlAuditLog:
 
     def begin(self, intent: Intent) -> int:
         """Commit the intent; the attempt's id."""
-        with self.store.writing() as connection:
+        row = rows.intent_row(intent, self._secret)
+        with (
+            self.store.writing() as connection,
+            chained(connection, intent.run_id, at=intent.started_at) as chain,
+        ):
             _remember_people(connection, rows.people_rows(intent.enrollment, self._secret))
-            result = connection.execute(insert(attempts), rows.intent_row(intent, self._secret))
-            key = result.inserted_primary_key
-        if key is None:
-            raise AuditUnavailable("the audit database has given the attempt no number")
-        return int(key[0])
+            key = connection.execute(insert(attempts), row).inserted_primary_key
+            if key is None:
+                raise AuditUnavailable("the audit database has given the attempt no number")
+            attempt_id = int(key[0])
+            chain.append(Event.BEGAN, [{"attempt_id": attempt_id, **row}])
+        return attempt_id
 
     def finish(
-        self, attempt_id: int, verdict: Verdict, *, at: datetime, http_status: int | None = None
+        self,
+        attempt_id: int,
+        verdict: Verdict,
+        *,
+        run_id: str,
+        at: datetime,
+        http_status: int | None = None,
     ) -> None:
         """Finish an open attempt; one that has its end keeps it. May be repeated."""
         this = attempts.c.attempt_id == attempt_id
-        with self.store.writing() as connection:
+        with self.store.writing() as connection, chained(connection, run_id, at=at) as chain:
             row = connection.execute(select(attempts.c.flags).where(this)).one_or_none()
             if row is None:
                 raise AuditUnavailable(f"attempt {attempt_id} is not in the audit database any more")
-            values = rows.verdict_columns(verdict, at=at)
+            values = {**rows.verdict_columns(verdict, at=at), "http_status": http_status}
             values["flags"] = rows.join_flags(verdict.flags | rows.split_flags(row.flags))
-            changed = connection.execute(
-                update(attempts)
-                .where(this, attempts.c.finished_at.is_(None))
-                .values(**values, http_status=http_status)
-            )
-            if self.owes_mail and changed.rowcount == 1:
-                post(connection, connection.execute(select(attempts).where(this)).mappings().all())
+            unfinished = attempts.c.finished_at.is_(None)
+            if connection.execute(update(attempts).where(this, unfinished).values(values)).rowcount:
+                chain.append(Event.ENDED, [{"attempt_id": attempt_id, **values}])
+                if self.owes_mail:
+                    post(connection, connection.execute(select(attempts).where(this)).mappings().all())
 
     def record(self, records: Sequence[Record]) -> None:
         """Append verdicts that needed no write: all of them or none."""
@@ -186,11 +200,17 @@ class SqlAuditLog:
         for record in records:
             addresses.update(rows.people_rows(record.enrollment, self._secret))
         with self.store.writing() as connection:
-            _remember_people(connection, addresses)
-            recorded = [rows.record_row(record, self._secret) for record in records]
-            connection.execute(insert(attempts), recorded)
-            if self.owes_mail:
-                post(connection, recorded)
+            for run_id, group in groupby(records, key=attrgetter("run_id")):
+                values = [rows.record_row(record, self._secret) for record in group]
+                with chained(connection, run_id, at=records[0].at) as chain:
+                    _remember_people(connection, addresses)
+                    numbers = connection.execute(_NUMBERED, values).scalars().all()
+                    chain.append(
+                        Event.RECORDED,
+                        [{"attempt_id": n, **row} for n, row in zip(numbers, values, strict=True)],
+                    )
+                if self.owes_mail:
+                    post(connection, values)
 
     def recent_runs(self) -> Sequence[RecentRun]:
         """The last completed, applied runs, the newest first."""
@@ -231,11 +251,11 @@ class SqlAuditLog:
                 for row in connection.execute(query)
             ]
 
-    def _change_run(self, run_id: str, values: dict[str, Any]) -> None:
-        with self.store.writing() as connection:
-            changed = connection.execute(update(runs).where(runs.c.run_id == run_id).values(**values))
-            if changed.rowcount != 1:
-                raise AuditUnavailable(f"run {run_id} is not in the audit database any more")
+
+def _change_run(connection: Connection, run_id: str, values: dict[str, Any]) -> None:
+    changed = connection.execute(update(runs).where(runs.c.run_id == run_id).values(**values))
+    if changed.rowcount != 1:
+        raise AuditUnavailable(f"run {run_id} is not in the audit database any more")
 
 
 def _is_gone(run: Any, origin: Origin, stale_before: datetime) -> bool:
@@ -255,8 +275,3 @@ def _remember_people(connection: Connection, addresses: Mapping[str, str]) -> No
         connection.execute(postgresql.insert(people).on_conflict_do_nothing(), values)
     else:
         connection.execute(sqlite.insert(people).on_conflict_do_nothing(), values)
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -5,26 +5,49 @@ Works inside the caller's transaction; the caller maps what the database does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
 from reconcile.adapters import audit_rows as rows
+from reconcile.adapters.audit_interventions import ignored_until
 from reconcile.adapters.tables import attempts, runs
-from reconcile.domain.model import History, Outcome, Reason
+from reconcile.domain.model import NO_HISTORY, History, Outcome, Reason
 from reconcile.domain.summary import RunStatus
+
+#: Ids in one query: well below every database's limit of parameters.
+CHUNK = 500
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
+
+
+def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
+    """What is remembered of these enrollments; absent ones have no history."""
+    found: dict[str, History] = {}
+    for chunk in _chunks(list(dict.fromkeys(enrollment_ids))):
+        found.update(_histories(connection, chunk))
+        for name, until in ignored_until(connection, chunk).items():
+            found[name] = replace(found.get(name, NO_HISTORY), ignored_until=until)
+    return found
+
+
+def given_access(connection: Connection, enrollment_ids: Sequence[str]) -> frozenset[str]:
+    """Of these orders, those whose learner we have given access."""
+    found: set[str] = set()
+    for chunk in _chunks(list(dict.fromkeys(enrollment_ids))):
+        found |= _given_access(connection, chunk)
+    return frozenset(found)
 
 
 def _when(condition: ColumnElement[bool], value: ColumnElement[T] | int) -> ColumnElement[Any]:
     return case((condition, value))
 
 
-def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator[tuple[str, History]]:
+def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator[tuple[str, History]]:
     """The history of each of these that has one. One query: counts, joined to the newest finished row."""
     row = attempts.c
     finished = row.finished_at.is_not(None)
@@ -80,8 +103,7 @@ def _word(words: type[Word], value: str | None) -> Word | None:
     return words(value) if value is not None and value in words.__members__.values() else None
 
 
-def given_access(connection: Connection, enrollment_ids: Sequence[str]) -> set[str]:
-    """Of these orders, those whose learner we have given access."""
+def _given_access(connection: Connection, enrollment_ids: Sequence[str]) -> set[str]:
     ours = (Outcome.ENROLLED.value, Outcome.RECOVERED.value)
     query = (
         select(attempts.c.enrollment_id)
@@ -89,3 +111,8 @@ def given_access(connection: Connection, enrollment_ids: Sequence[str]) -> set[s
         .distinct()
     )
     return set(connection.execute(query).scalars())
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]

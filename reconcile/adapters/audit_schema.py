@@ -102,12 +102,16 @@ def read_secret(store: Store) -> bytes:
     """The secret of this database's keyed hashes. Raises AuditUnavailable."""
     with store.reading() as connection:
         value = connection.execute(select(meta.c.value).where(meta.c.key == SECRET_KEY)).scalar()
-    if not value:
+    try:
+        secret = bytes.fromhex(value or "")
+    except ValueError:
+        secret = b""
+    if not secret:
         raise AuditUnavailable(
             f"the audit database {store.place.name} has lost the secret of its keys",
             hint="put the latest backup in its place: without it nobody can be found by address",
         )
-    return bytes.fromhex(value)
+    return secret
 
 
 def upgrade_store(store: Store) -> tuple[str | None, str]:

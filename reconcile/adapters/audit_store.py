@@ -51,6 +51,9 @@ class Store:
         self.check()
         with mapped(self.place), self.engine.connect() as connection:
             connection.execution_options(**{_READER: True})
+            if connection.dialect.name == "postgresql":
+                # By default each statement would see a moment of its own.
+                connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 
@@ -178,6 +181,8 @@ def _opener(path: Path, *, read_only: bool, busy_timeout: float) -> Callable[[],
         try:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
+            # What is deleted is overwritten: an address that was forgotten must not lie in a free page.
+            connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
         except BaseException:
             connection.close()
@@ -201,6 +206,8 @@ def _use_wal(store: Store, *, patience: float) -> None:
             with mapped(store.place), closing(store.engine.raw_connection()) as connection:
                 cursor = connection.cursor()
                 if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                    # Takes effect in a new file only; there, `db prune` can give space back bit by bit.
+                    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
                     cursor.execute("PRAGMA journal_mode = WAL")
                 cursor.close()
                 return

@@ -7,6 +7,7 @@ sharply: then a pid that is in use again counts as the process that had it befor
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 from pathlib import Path
@@ -80,3 +81,12 @@ def _answers(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def operator() -> str:
+    """Who runs this process, for the record of what was done to the audit: `sam on db1`."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user without a name
+        user = f"uid {os.getuid()}"
+    return f"{user} on {socket.gethostname()}"

@@ -24,6 +24,8 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from reconcile.adapters.audit_chain import plain
+
 #: The newest migration. Repeated here because asking Alembic costs every command 0.8 s.
 HEAD_REVISION = "0005"
 
@@ -72,10 +74,7 @@ class PlainText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Replace what PostgreSQL (NUL) or UTF-8 (surrogates) cannot hold."""
-        if value is None:
-            return None
-        encodable = value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-        return encodable.replace("\x00", "\ufffd")
+        return None if value is None else plain(value)
 
 
 metadata = MetaData(naming_convention=NAMING)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
+from reconcile.cli import db_forget, db_prune, db_verify
 from reconcile.cli.context import load_settings
 
 
 @click.group("db")
 def command() -> None:
     """Look after the audit database (RECONCILE_AUDIT_URL)."""
+
+
+command.add_command(db_verify.command)
+command.add_command(db_prune.command)
+command.add_command(db_forget.command)
 
 
 @command.command("upgrade")

@@ -67,6 +67,24 @@ DEADLINE = Deadline()
 NO_MATCH = "no order that is paid and not synced matches"
 
 
+class Duration(click.ParamType[float]):
+    """`90s`, `5m`, `2h`, `365d`; in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        from reconcile.settings import rules
+
+        try:
+            return rules.duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
+
+
+DURATION = Duration()
+
+
 def selection_options(function: Function) -> Function:
     """Which orders: --limit --enrollment --email --course --since."""
     for option in reversed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from reconcile.cli.context import on_terminal
@@ -29,6 +29,22 @@ def watching(*, enabled: bool) -> Iterator[Progress | None]:
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         yield _Live(bar)
+
+
+@contextmanager
+def counting(what: str, *, total: int | None = None) -> Iterator[Callable[[str, int], None]]:
+    """A live line for long work: call it with what is done now, and how much of `total` is done."""
+    if not on_terminal():
+        yield lambda now, done: None  # noqa: ARG005
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda now, done: bar.update(task, description=f"{what}: {now}", completed=done)
 
 
 class _Live:

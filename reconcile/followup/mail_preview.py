@@ -40,10 +40,16 @@ class _Noting:
         return attempt_id
 
     def finish(
-        self, attempt_id: int, verdict: Verdict, *, at: datetime, http_status: int | None = None
+        self,
+        attempt_id: int,
+        verdict: Verdict,
+        *,
+        run_id: str,
+        at: datetime,
+        http_status: int | None = None,
     ) -> None:
         """Note it where the verdict owes a mail."""
-        self._inner.finish(attempt_id, verdict, at=at, http_status=http_status)
+        self._inner.finish(attempt_id, verdict, run_id=run_id, at=at, http_status=http_status)
         self._note(self._begun.pop(attempt_id, None), verdict)
 
     def record(self, records: Sequence[Record]) -> None:

@@ -77,7 +77,7 @@ class Batch:
                 continue
             else:
                 end = Verdict(outcome=Outcome.RETRYING, reason=Reason.LMS_TIMEOUT, attempts=1)
-            self._ports.audit.finish(attempt_id, end, at=self._ports.clock.now())
+            self._ports.audit.finish(attempt_id, end, run_id=self._summary.run_id, at=self._ports.clock.now())
 
     def _without_writes(self, page: Page, tried: set[str], results: Results) -> None:
         """Verdicts for the orders that were not themselves written; only news goes to the audit.

@@ -165,8 +165,9 @@ class NoAudit:
     def heartbeat(self, run_id: str, at: datetime) -> None:
         """Record nothing."""
 
-    def close_run(self, summary: RunSummary) -> None:
+    def close_run(self, summary: RunSummary) -> str | None:
         """Record nothing."""
+        return None
 
     def close_dead_runs(self, *, origin: Origin, stale_before: datetime, at: datetime) -> Sequence[str]:
         """Close nothing."""
@@ -181,7 +182,13 @@ class NoAudit:
         return 0
 
     def finish(
-        self, attempt_id: int, verdict: Verdict, *, at: datetime, http_status: int | None = None
+        self,
+        attempt_id: int,
+        verdict: Verdict,
+        *,
+        run_id: str,
+        at: datetime,
+        http_status: int | None = None,
     ) -> None:
         """Record nothing."""
 

@@ -229,7 +229,9 @@ class Enrolling:
             max_attempts=self._options.policy.max_attempts,
         )
         at = self._ports.clock.now()
-        self._ports.audit.finish(attempt.attempt_id, verdict, at=at, http_status=attempt.http_status)
+        self._ports.audit.finish(
+            attempt.attempt_id, verdict, run_id=self._run_id, at=at, http_status=attempt.http_status
+        )
         task.counted += verdict.attempts
         so_far = replace(verdict, attempts=task.counted)
         results[task.enrollment_id] = Settled(entry=task.entry, verdict=so_far, at=at, written=True)

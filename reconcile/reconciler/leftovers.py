@@ -9,7 +9,7 @@ from reconcile.ports import Lease, OpenAttempt
 from reconcile.reconciler.options import Ports
 
 
-def settle_leftovers(ports: Ports) -> None:
+def settle_leftovers(ports: Ports, run_id: str) -> None:
     """Look at what such an attempt was for and record what came of it.
 
     There: recovered. Not there and its hold is over: never done. On hold, or somebody else at it:
@@ -23,13 +23,17 @@ def settle_leftovers(ports: Ports) -> None:
         for attempt in open_attempts:
             lease = leases.get(attempt.key) if attempt.key is not None else None
             if attempt.key is None or lease is not None:
-                _settle(attempt, lease, seen, ports)
+                _settle(attempt, lease, seen, ports, run_id)
     finally:
         ports.leases.release(list(leases.values()))
 
 
 def _settle(
-    attempt: OpenAttempt, lease: Lease | None, seen: Mapping[EffectKey, Observation], ports: Ports
+    attempt: OpenAttempt,
+    lease: Lease | None,
+    seen: Mapping[EffectKey, Observation],
+    ports: Ports,
+    run_id: str,
 ) -> None:
     now = ports.clock.now()
     there = seen.get(lease.key) if lease is not None else None
@@ -39,4 +43,4 @@ def _settle(
         return
     else:
         end = Verdict(outcome=Outcome.RETRYING, reason=Reason.LMS_TIMEOUT, attempts=1)
-    ports.audit.finish(attempt.attempt_id, end, at=now)
+    ports.audit.finish(attempt.attempt_id, end, run_id=run_id, at=now)

@@ -74,7 +74,8 @@ class Reconciler:
         try:
             self._ports.audit.open_run(summary, self._ports.origin)
         except ReconcileError as error:
-            return self._close(summary, error, known=options.known_trouble)
+            self._close(summary, error)
+            return self._tell(summary, error, known=options.known_trouble)
         try:
             with Heartbeat(self._ports, summary.run_id, halt, every=min(options.lease_ttl / 3, 10.0)):
                 self._reconcile(options, summary, halt)
@@ -84,9 +85,9 @@ class Reconciler:
             summary.close(RunStatus.ABORTED, at=self._ports.clock.now(), reason=AbortReason.BUG)
             self._record_end(summary)
             raise
-        result = self._close(summary, halt.cause, interrupted=halt.stop.is_set(), known=options.known_trouble)
-        self._record_end(summary)
-        return result
+        self._close(summary, halt.cause, interrupted=halt.stop.is_set())
+        seal = self._record_end(summary)
+        return self._tell(summary, halt.cause, seal=seal, known=options.known_trouble)
 
     def plan(self, options: RunOptions) -> Iterator[Page]:
         """What a run would do, page by page. Meant for read-only ports; raises what they raise."""
@@ -132,7 +133,7 @@ class Reconciler:
             finally:
                 batch.close()
         if options.selection.is_everything and not halt.is_set and not summary.left_over:
-            settle_leftovers(ports)
+            settle_leftovers(ports, summary.run_id)
 
     def _bury_the_dead(self, options: RunOptions, summary: RunSummary) -> None:
         """Close runs whose process is gone and free what they held; their story is finished below."""
@@ -227,14 +228,7 @@ class Reconciler:
 
     # --- the end ---------------------------------------------------------------------------
 
-    def _close(
-        self,
-        summary: RunSummary,
-        cause: ReconcileError | None,
-        *,
-        interrupted: bool = False,
-        known: str | None = None,
-    ) -> RunResult:
+    def _close(self, summary: RunSummary, cause: ReconcileError | None, *, interrupted: bool = False) -> None:
         now = self._ports.clock.now()
         summary.lms_requests = self._ports.platform.requests
         if cause is not None:
@@ -245,6 +239,16 @@ class Reconciler:
             summary.close(RunStatus.COMPLETED, at=now, reason=MAX_ENROLLS)
         else:
             summary.close(RunStatus.COMPLETED, at=now)
+
+    def _tell(
+        self,
+        summary: RunSummary,
+        cause: ReconcileError | None,
+        *,
+        seal: str | None = None,
+        known: str | None = None,
+    ) -> RunResult:
+        """One line for the run's end. A log that is kept elsewhere keeps the seals elsewhere."""
         tell = _log.info if cause is None else _log.debug if summary.reason == known else _log.warning
         tell(
             f"Run {summary.status.value}",
@@ -254,12 +258,15 @@ class Reconciler:
             reasons={reason.value: count for reason, count in summary.reasons.items() if count},
             scanned=summary.scanned,
             run_id=summary.run_id,
+            seal=seal,
         )
         return RunResult(summary=summary, failure=cause)
 
-    def _record_end(self, summary: RunSummary) -> None:
+    def _record_end(self, summary: RunSummary) -> str | None:
+        """Close the run in the audit; the newest seal."""
         try:
-            self._ports.audit.close_run(summary)
+            return self._ports.audit.close_run(summary)
         except AuditUnavailable as error:
             # The next run finds this one without an end and closes it as crashed.
             _log.error("The run's end could not be recorded", error=str(error), run_id=summary.run_id)
+            return None

@@ -102,10 +102,10 @@ class Writer:
         except StoreUnavailable as error:
             # Nothing was sent; the row says so, and the caller ends the run.
             unread = Verdict(outcome=Outcome.SKIPPED, error=str(error))
-            self._ports.audit.finish(attempt_id, unread, at=self._ports.clock.now())
+            self._finish(attempt_id, unread)
             raise
         if obstacle is not None:
-            self._ports.audit.finish(attempt_id, obstacle, at=self._ports.clock.now())
+            self._finish(attempt_id, obstacle)
             return obstacle
         # Nothing stands between the fence and the request: not even a line to a log that may block.
         result = self._send(attempt_id, enrollment)
@@ -170,7 +170,12 @@ class Writer:
         """The answer ends the run and says that nothing was done: the row must still get its end."""
         verdict = Verdict(outcome=Outcome.RETRYING, reason=reason, error=str(error))
         status = getattr(error, "http_status", None)
-        self._ports.audit.finish(attempt_id, verdict, at=self._ports.clock.now(), http_status=status)
+        self._finish(attempt_id, verdict, http_status=status)
+
+    def _finish(self, attempt_id: int, verdict: Verdict, *, http_status: int | None = None) -> None:
+        self._ports.audit.finish(
+            attempt_id, verdict, run_id=self._run_id, at=self._ports.clock.now(), http_status=http_status
+        )
 
     def _conclude(self, result: WriteResult, entry: Surveyed) -> Conclusion:
         platform = self._ports.platform

@@ -29,6 +29,14 @@ def duration(value: object) -> float:
     return seconds
 
 
+def retention(value: object) -> float:
+    """A duration of at least a day, or 0 for ever. Raises ValueError."""
+    seconds = duration(value)
+    if 0 < seconds < _SECONDS["d"]:
+        raise ValueError("must be at least 1d, or 0 to keep everything")
+    return seconds
+
+
 def as_duration(seconds: float) -> str:
     """How people write so many seconds: the largest unit that needs no fraction."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):

@@ -29,3 +29,12 @@ class ScheduleSettings(BaseSettings):
     timezone: Annotated[str, BeforeValidator(rules.time_zone)] = setting(
         "RECONCILE_TIMEZONE", "UTC", "The schedule's time zone.", unit="IANA name"
     )
+    schedule_prune: str = setting(
+        "RECONCILE_SCHEDULE_PRUNE", "0 4 * * 0", "When the audit is pruned; off for never.", unit="crontab"
+    )
+    retention: Annotated[float, BeforeValidator(rules.retention)] = setting(
+        "RECONCILE_RETENTION",
+        730 * 86400.0,
+        "How long the audit keeps a run, at least 1d; 0 is for ever.",
+        unit="duration",
+    )

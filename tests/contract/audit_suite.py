@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -124,6 +125,24 @@ class AuditLogContract:
 
         assert (list(early), list(late)) == ([], ["earlier"])
 
+    def test_a_run_that_is_over_gives_no_sign_any_more(self, running: AuditLog) -> None:
+        crash(running)
+
+        running.heartbeat("run-1", NOON + timedelta(days=9))
+
+    def test_each_end_has_a_seal_of_its_own(self, log: AuditLog) -> None:
+        seals = []
+        for number in range(3):
+            log.open_run(summary(f"run-{number}"), HERE)
+            over = summary(f"run-{number}")
+            over.close(RunStatus.COMPLETED, at=NOON)
+            seals.append(log.close_run(over))
+
+        numbers = [int(str(seal).partition(":")[0]) for seal in seals]
+        assert numbers == sorted(set(numbers))
+        assert all(re.fullmatch(r"\d+:[0-9a-f]{64}", str(seal)) for seal in seals)
+        assert log.close_run(summary("run-0")) is None
+
     # --- attempts and history --------------------------------------------------------------
 
     def test_nothing_is_remembered_of_a_stranger(self, running: AuditLog) -> None:
@@ -141,7 +160,7 @@ class AuditLogContract:
 
     def test_only_counted_attempts_count(self, running: AuditLog) -> None:
         for verdict in (REFUSED, EXCUSED, REFUSED):
-            running.finish(running.begin(intent()), verdict, at=NOON)
+            running.finish(running.begin(intent()), verdict, run_id="run-1", at=NOON)
         running.record([record()])
 
         history = running.history(["order-1"])["order-1"]
@@ -163,7 +182,7 @@ class AuditLogContract:
     def test_writes_blamed_on_the_lms_are_counted_apart(
         self, running: AuditLog, verdict: Verdict, excused: int
     ) -> None:
-        running.finish(running.begin(intent()), verdict, at=NOON)
+        running.finish(running.begin(intent()), verdict, run_id="run-1", at=NOON)
 
         assert running.history(["order-1"])["order-1"].excused == excused
 
@@ -189,15 +208,32 @@ class AuditLogContract:
 
     def test_an_attempt_keeps_its_first_end(self, running: AuditLog) -> None:
         attempt_id = running.begin(intent())
-        running.finish(attempt_id, ENROLLED, at=NOON)
+        running.finish(attempt_id, ENROLLED, run_id="run-1", at=NOON)
 
-        running.finish(attempt_id, REFUSED, at=NOON + timedelta(hours=1))
+        running.finish(attempt_id, REFUSED, run_id="run-1", at=NOON + timedelta(hours=1))
 
         assert running.history(["order-1"])["order-1"].last_outcome is Outcome.ENROLLED
 
     def test_an_unknown_attempt_cannot_be_finished(self, running: AuditLog) -> None:
         with pytest.raises(AuditUnavailable):
-            running.finish(4711, ENROLLED, at=NOON)
+            running.finish(4711, ENROLLED, run_id="run-1", at=NOON)
+
+    def test_an_unknown_run_finishes_nothing(self, running: AuditLog) -> None:
+        attempt_id = running.begin(intent())
+
+        with pytest.raises(AuditUnavailable):
+            running.finish(attempt_id, ENROLLED, run_id="nobody", at=NOON)
+
+        assert running.history(["order-1"])["order-1"].last_outcome is None
+
+    def test_another_run_finishes_what_a_dead_one_has_left(self, running: AuditLog) -> None:
+        attempt_id = running.begin(intent())
+        crash(running)
+        running.open_run(summary("run-2"), HERE)
+
+        running.finish(attempt_id, ENROLLED, run_id="run-2", at=NOON)
+
+        assert list(running.open_attempts()) == []
 
     def test_an_attempt_under_way_is_not_left_open(self, running: AuditLog) -> None:
         running.begin(intent())
@@ -206,7 +242,7 @@ class AuditLogContract:
         assert list(running.open_attempts()) == []
 
     def test_an_attempt_of_a_dead_run_is_left_open_until_finished(self, running: AuditLog) -> None:
-        running.finish(running.begin(intent()), REFUSED, at=NOON)
+        running.finish(running.begin(intent()), REFUSED, run_id="run-1", at=NOON)
         attempt_id = running.begin(intent(number=2))
         crash(running)
 
@@ -218,7 +254,7 @@ class AuditLogContract:
         assert (left.attempt_id, left.enrollment_id, left.started_at) == (attempt_id, "order-1", NOON)
         assert left.key == EffectKey("learner@example.com", "clinical-ai")
 
-        running.finish(attempt_id, ENROLLED, at=NOON)
+        running.finish(attempt_id, ENROLLED, run_id="run-1", at=NOON)
 
         history = running.history(["order-1"])["order-1"]
         assert (history.attempts, history.open_attempt, history.last_outcome) == (2, None, Outcome.ENROLLED)
@@ -269,7 +305,7 @@ class AuditLogContract:
                 for turn in range(5):
                     attempt_id = running.begin(intent(f"order-{worker}-{turn}"))
                     numbers.append(attempt_id)
-                    running.finish(attempt_id, ENROLLED, at=NOON)
+                    running.finish(attempt_id, ENROLLED, run_id="run-1", at=NOON)
             except Exception as error:  # noqa: BLE001  # shown below
                 problems.append(error)
 

@@ -72,6 +72,7 @@ class InMemoryAuditLog:
     interventions: list[Intervention] = field(default_factory=list)
     broken: bool = False
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _seals: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def open_run(self, summary: RunSummary, origin: Origin) -> None:
@@ -82,12 +83,17 @@ class InMemoryAuditLog:
 
     def heartbeat(self, run_id: str, at: datetime) -> None:
         self._require(run_id in self.runs, "no such run")
-        self.runs[run_id].heartbeat_at = at
+        if self.runs[run_id].status is RunStatus.RUNNING:
+            self.runs[run_id].heartbeat_at = at
 
-    def close_run(self, summary: RunSummary) -> None:
+    def close_run(self, summary: RunSummary) -> str | None:
         self._require(summary.run_id in self.runs, "no such run")
         run = self.runs[summary.run_id]
         run.summary, run.status, run.finished_at = replace(summary), summary.status, summary.finished_at
+        if summary.status is RunStatus.RUNNING:
+            return None
+        number = next(self._seals)
+        return f"{number}:{number:064x}"
 
     def close_dead_runs(self, *, origin: Origin, stale_before: datetime, at: datetime) -> Sequence[str]:
         self._require()
@@ -127,9 +133,16 @@ class InMemoryAuditLog:
             )
 
     def finish(
-        self, attempt_id: int, verdict: Verdict, *, at: datetime, http_status: int | None = None
+        self,
+        attempt_id: int,
+        verdict: Verdict,
+        *,
+        run_id: str,
+        at: datetime,
+        http_status: int | None = None,
     ) -> None:
         with self._lock:
+            self._require(run_id in self.runs, "no such run")
             self._require(attempt_id in self.attempts, "no such attempt")
             row = self.attempts[attempt_id]
             if row.finished_at is None:

@@ -155,9 +155,8 @@ def test_an_older_schema_is_not_upgraded_by_looking(
 ) -> None:
     monkeypatch.setattr("reconcile.adapters.audit_schema.HEAD_REVISION", "0998")
 
-    with pytest.raises(
-        AuditUnavailable, match=f"has schema {HEAD_REVISION}, this version needs 0998"
-    ) as caught:
+    said = f"has schema {HEAD_REVISION}, this version needs 0998"
+    with pytest.raises(AuditUnavailable, match=said) as caught:
         open_audit(url(path), create=False)
 
     assert caught.value.hint == "run `reconcile db upgrade`"
@@ -193,7 +192,7 @@ def test_the_migrations_are_found_in_a_folder_with_a_strange_name(
 def test_no_row_of_an_attempt_holds_a_whole_address(log: SqlAuditLog) -> None:
     attempt_id = log.begin(intent())
     said = "no user learner@example.com, nor buyer%40example.com \ud800\x00"
-    log.finish(attempt_id, Verdict(outcome=Outcome.FAILED, error=said, attempts=1), at=NOON)
+    log.finish(attempt_id, Verdict(outcome=Outcome.FAILED, error=said, attempts=1), run_id="run-1", at=NOON)
 
     with log.reading() as connection:
         row = connection.execute(text("SELECT * FROM attempts")).one()._asdict()

@@ -47,7 +47,16 @@ def test_constraints_have_the_names_that_later_migrations_will_use(log: SqlAudit
         (foreign,) = found.get_foreign_keys("attempts")
 
     # SQLite has no name for a key that numbers itself.
-    assert names == {"pk_meta", "pk_people", "pk_runs", "pk_alerts", "pk_outbox", None}
+    assert names == {
+        "pk_meta",
+        "pk_people",
+        "pk_runs",
+        "pk_alerts",
+        "pk_outbox",
+        "pk_links",
+        "pk_seals",
+        None,
+    }
     assert foreign["name"] == "fk_attempts_run_id_runs"
 
 

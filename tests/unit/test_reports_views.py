@@ -73,7 +73,7 @@ def _attempt(
     attempt_id = log.begin(
         Intent(run_id=run_id, enrollment=enrollment(order), number=number, started_at=began, flags=flags)
     )
-    log.finish(attempt_id, verdict, at=began + timedelta(milliseconds=1500), http_status=200)
+    log.finish(attempt_id, verdict, run_id=run_id, at=began + timedelta(milliseconds=1500), http_status=200)
 
 
 def rows(log: SqlAuditLog, view: View, *, with_emails: bool = False, **chosen: Any) -> list[Row]:

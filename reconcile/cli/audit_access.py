@@ -1,0 +1,55 @@
+"""How the commands that look after the audit reach it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from reconcile.cli.context import load_settings
+from reconcile.cli.errors import say
+from reconcile.errors import AuditUnavailable
+
+if TYPE_CHECKING:
+    from reconcile.adapters.audit_store import Store
+
+
+@contextmanager
+def opened_audit(*, writing: bool) -> Iterator[tuple[Store, bytes]]:
+    """The audit database that is there, and the secret of its keys; none is made.
+
+    With `writing` an older schema is upgraded. Raises AuditUnavailable, also where there is none.
+    """
+    settings = load_settings(require=("audit",), quiet=True)
+    from reconcile.adapters import audit_schema
+
+    url = settings.audit_url.get_secret_value()
+    exists = audit_schema.current(url) is not None
+    store = audit_schema.open_store(url, create=writing) if exists else None
+    if store is None:
+        raise AuditUnavailable(
+            "there is no audit database yet",
+            hint="`reconcile init` or the first `reconcile run` makes it; RECONCILE_AUDIT_URL says where.",
+        )
+    try:
+        yield store, audit_schema.read_secret(store)
+    finally:
+        store.close()
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Ask where a person is there to answer; a script has answered by calling the command."""
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    if click.confirm(question, err=True):
+        return True
+    say("nothing was changed")
+    return False
+
+
+def yes_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--yes."""
+    return click.option("--yes", is_flag=True, help="Do not ask on a terminal.")(function)
