@@ -187,16 +187,16 @@ class AuditLogContract:
         assert running.history(["order-1"])["order-1"].excused == excused
 
     def test_an_excuse_is_disproved_when_somebody_is_enrolled_after_it(self, running: AuditLog) -> None:
-        running.finish(running.begin(intent("other")), ENROLLED, at=NOON)
+        running.finish(running.begin(intent("other")), ENROLLED, run_id="run-1", at=NOON)
         for _ in range(2):
-            running.finish(running.begin(intent()), EXCUSED, at=NOON)
+            running.finish(running.begin(intent()), EXCUSED, run_id="run-1", at=NOON)
         history = running.history(["order-1"])["order-1"]
         assert (history.excused, history.disproved) == (2, 0)
 
-        running.finish(running.begin(intent("other")), REFUSED, at=NOON)
+        running.finish(running.begin(intent("other")), REFUSED, run_id="run-1", at=NOON)
         assert running.history(["order-1"])["order-1"].disproved == 0
-        running.finish(running.begin(intent("other")), ENROLLED, at=NOON)
-        running.finish(running.begin(intent()), EXCUSED, at=NOON)
+        running.finish(running.begin(intent("other")), ENROLLED, run_id="run-1", at=NOON)
+        running.finish(running.begin(intent()), EXCUSED, run_id="run-1", at=NOON)
 
         history = running.history(["order-1"])["order-1"]
         assert (history.excused, history.disproved) == (3, 2)

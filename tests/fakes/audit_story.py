@@ -92,7 +92,13 @@ def _carry_out(log: SqlAuditLog, summary: RunSummary, event: _Event, at: datetim
             started_at=at,
             flags=event.verdict.flags,
         )
-        log.finish(log.begin(intent), event.verdict, at=at + timedelta(seconds=1.5), http_status=200)
+        log.finish(
+            log.begin(intent),
+            event.verdict,
+            run_id=intent.run_id,
+            at=at + timedelta(seconds=1.5),
+            http_status=200,
+        )
         return
     action = {Outcome.WAITING: "wait", Outcome.FAILED: "give_up"}.get(event.verdict.outcome, "confirm")
     record = Record(

@@ -42,7 +42,7 @@ class Bench:
         for name in names:
             order = enrollment(name, **{"email": f"{name}@example.com", "course": "python-basics"} | changes)
             attempt = self.log.begin(Intent(run_id="run-1", enrollment=order, number=1, started_at=NOON))
-            self.log.finish(attempt, replace(ENROLLED, lms_id=f"lms of {name}"), at=NOON)
+            self.log.finish(attempt, replace(ENROLLED, lms_id=f"lms of {name}"), run_id="run-1", at=NOON)
 
     def step(self, *, subject: str = "{{ course_title }}") -> Mailing:
         return Mailing(

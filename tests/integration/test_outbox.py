@@ -41,7 +41,7 @@ def outbox(log: SqlAuditLog) -> SqlOutbox:
 
 def enrolled(log: SqlAuditLog, name: str = "order-1", verdict: Verdict | None = None) -> None:
     found = verdict or replace(ENROLLED, lms_id=f"lms of {name}")
-    log.finish(log.begin(intent(name)), found, at=NOON)
+    log.finish(log.begin(intent(name)), found, run_id="run-1", at=NOON)
 
 
 def recorded(log: SqlAuditLog, verdict: Verdict, name: str = "order-1") -> None:
@@ -104,9 +104,9 @@ def test_one_mail_for_an_order_ever(log: SqlAuditLog, outbox: SqlOutbox) -> None
 
 def test_an_attempt_that_has_its_end_owes_nothing_more(log: SqlAuditLog, outbox: SqlOutbox) -> None:
     attempt = log.begin(intent())
-    log.finish(attempt, REFUSED, at=NOON)
+    log.finish(attempt, REFUSED, run_id="run-1", at=NOON)
 
-    log.finish(attempt, ENROLLED, at=NOON)
+    log.finish(attempt, ENROLLED, run_id="run-1", at=NOON)
 
     assert outbox.counts() == {}
 
@@ -139,7 +139,7 @@ def test_the_outcome_and_the_mail_are_one_transaction(log: SqlAuditLog, outbox: 
         connection.execute(text("ALTER TABLE outbox RENAME TO elsewhere"))
 
     with pytest.raises(AuditUnavailable):
-        log.finish(attempt, ENROLLED, at=NOON)
+        log.finish(attempt, ENROLLED, run_id="run-1", at=NOON)
 
     with log.store.writing() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO outbox"))
