@@ -267,6 +267,6 @@ def test_the_command_itself_runs_at_the_next_minute(world: World) -> None:
     order = world.order("sam@example.com")
     process = schedule(world, fast=False, RECONCILE_SCHEDULE="* * * * *")
 
-    until(lambda: world.sync(order)["synced"], patience=90)
+    until(lambda: world.sync(order)["synced"], patience=180)
 
     assert process.end() == 0
