@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -16,6 +17,10 @@ class What(StrEnum):
     REMOVED = "removed"
     INSERTED = "inserted"
     BROKEN = "broken"  #: a link or a seal does not follow from the one before: changed or reordered
+
+
+#: What reconcile itself does to what has been sealed before.
+REVISIONS = ("pruned", "forgotten", "resealed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,10 @@ class Verification:
     links: int = 0
     pruned_runs: int = 0
     forgotten: int = 0  #: how often somebody was forgotten
+    resealed: int = 0  #: ends of runs that were given once more: by the dead who went on, or by redaction
+    redacted: int = 0  #: links that say that an address was taken out of an attempt's texts
+    #: After the seal that was kept elsewhere: what may have changed what stands before it, by kind.
+    since: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_intact(self) -> bool:
@@ -72,11 +81,12 @@ class Verification:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `db verify --json` prints."""
-        counts = ("seals", "runs", "running", "attempts", "links", "pruned_runs", "forgotten")
+        counts = ("seals", "runs", "running", "attempts", "links", "pruned_runs", "forgotten", "resealed")
         return {
             "status": "intact" if self.is_intact else "tampered",
             "newest_seal": str(self.newest_seal) if self.newest_seal is not None else None,
-            **{name: getattr(self, name) for name in counts},
+            **{name: getattr(self, name) for name in (*counts, "redacted")},
+            "since": {kind: self.since[kind] for kind in REVISIONS},
             "findings": [finding.as_json() for finding in self.findings],
             "findings_total": self.total,
         }

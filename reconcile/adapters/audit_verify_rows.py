@@ -34,6 +34,7 @@ def check_links(connection: Connection, result: Verification) -> Iterator[Findin
     run_id, seq, last = None, 0, ""
     for row in stream(connection, _links_and_rows(connection)):
         result.links += 1
+        result.redacted += row["kind"] in (Event.REDACTED.value, Event.REDACTED_OPEN.value)
         if row["run_id"] != run_id:
             run_id, seq, last = row["run_id"], 0, chain.first_link(str(row["run_id"]))
             if row["run_there"] is None:

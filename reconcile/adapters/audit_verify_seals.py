@@ -7,12 +7,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, func, literal, select
+from sqlalchemy import Connection, RowMapping, and_, case, func, literal, select
 
 from reconcile.adapters import audit_chain as chain
 from reconcile.adapters.audit_chain import Seal, SealKind
 from reconcile.adapters.audit_evidence import columns, stream
-from reconcile.adapters.audit_findings import Finding, Verification, What
+from reconcile.adapters.audit_findings import REVISIONS, Finding, Verification, What
 from reconcile.adapters.audit_links import newest_seal
 from reconcile.adapters.tables import meta, runs
 from reconcile.adapters.tables_seals import NEWEST_SEAL_KEY, links, seals
@@ -28,11 +28,14 @@ def check_seals(
     last = Seal(0, chain.NO_SEAL)
     met = expected is None
     noted = newest_seal(connection)
-    names = [column.name for column in seals.c]
-    for row in stream(connection, select(*columns(connection, seals, names)).order_by(seals.c.seal_number)):
+    for row in stream(connection, _seals_in_order(connection)):
         result.seals += 1
-        result.forgotten += row["kind"] == SealKind.FORGOTTEN.value
-        number = row["seal_number"]
+        number, kind = row["seal_number"], row["kind"]
+        revision = "resealed" if row["first"] is not None and number != row["first"] else kind
+        result.forgotten += kind == SealKind.FORGOTTEN.value
+        result.resealed += revision == "resealed"
+        if expected is not None and number > expected.number and revision in REVISIONS:
+            result.since[revision] += 1
         if noted is not None and number > noted.number:
             text = f"seal {number} was not made by reconcile, whose newest is {noted.number}"
             yield Finding(what=What.INSERTED, table="seals", seal_number=number, text=text)
@@ -44,10 +47,10 @@ def check_seals(
                 what=What.BROKEN,
                 table="seals",
                 seal_number=number,
-                run_id=row["subject"] if row["kind"] in _SEALED_RUNS else None,
+                run_id=row["subject"] if kind in _SEALED_RUNS else None,
                 text=f"seal {number} ({_about(row)}) does not follow from the one before",
             )
-        if row["kind"] == SealKind.FOUNDED.value and row["digest"] != chain.digest_of_secret(secret):
+        if kind == SealKind.FOUNDED.value and row["digest"] != chain.digest_of_secret(secret):
             yield Finding(what=What.CHANGED, table="meta", text="the secret of the keys is another one")
         last = Seal(number, row["seal"])
         if expected is not None and number == expected.number:
@@ -58,6 +61,16 @@ def check_seals(
     if not met and expected is not None:
         yield _unexpected(expected, f"seal {expected.number}, which was kept elsewhere, is not there")
     yield from _against_the_note(connection, last, noted)
+
+
+def _seals_in_order(connection: Connection) -> Any:
+    """All seals; the end of a run with the number of its first one."""
+    names = [column.name for column in seals.c]
+    earlier = seals.alias("earlier")
+    of_run = (earlier.c.subject == seals.c.subject, earlier.c.kind == SealKind.CLOSED.value)
+    first = select(func.min(earlier.c.seal_number)).where(*of_run).correlate(seals).scalar_subquery()
+    ended = case((seals.c.kind == SealKind.CLOSED.value, first))
+    return select(*columns(connection, seals, names), ended.label("first")).order_by(seals.c.seal_number)
 
 
 def check_runs(connection: Connection, result: Verification) -> Iterator[Finding]:

@@ -105,12 +105,17 @@ def _print(result: Verification, *, expected: Seal | None) -> None:
     click.echo(
         f"{result.runs} runs{running}, {result.attempts} attempts, {result.links} links, {result.seals} seals"
     )
-    if result.pruned_runs or result.forgotten:
+    if result.pruned_runs or result.forgotten or result.resealed:
         click.echo(
-            f"{result.pruned_runs} runs pruned by reconcile, {result.forgotten} times a person forgotten"
+            f"by reconcile itself: {result.pruned_runs} runs pruned, {result.forgotten} times a person"
+            f" forgotten ({result.redacted} texts redacted), {result.resealed} runs sealed once more"
         )
     if expected is not None and result.is_intact:
-        click.echo(f"seal {expected.number} is the one that was expected")
+        since = result.since
+        click.echo(
+            f"seal {expected.number} is the one that was expected; since then: {since['pruned']} prunings,"
+            f" {since['forgotten']} forgettings, {since['resealed']} runs sealed once more"
+        )
     click.echo(f"newest seal {result.newest_seal}")
     if not result.is_intact:
         click.echo("Next: compare with a backup; docs/operations.md, section 'The audit can be proven'")

@@ -108,7 +108,7 @@ def test_pruning_shows_what_goes_and_takes_it(ran: World) -> None:
     assert "pruned 0 runs" in again.stdout
     verified = ran.run("db", "verify", env=_AUDIT_ONLY, code=0)
     assert f"newest seal {done['seal']}" in verified.stdout
-    assert "2 runs pruned by reconcile" in verified.stdout
+    assert "by reconcile itself: 2 runs pruned" in verified.stdout
     assert "at least 1d" in ran.run("db", "prune", "--older-than", "2h", code=2).stderr
 
 

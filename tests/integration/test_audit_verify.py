@@ -12,12 +12,14 @@ import pytest
 from reconcile.adapters.audit import SqlAuditLog
 from reconcile.adapters.audit_chain import Seal
 from reconcile.adapters.audit_findings import What
+from reconcile.adapters.audit_forget import forget
+from reconcile.adapters.audit_prune import prune
 from reconcile.adapters.audit_schema import read_secret
 from reconcile.adapters.audit_verify import verify
 from reconcile.errors import AuditUnavailable
 from tests.fakes.audit_file import new_audit
-from tests.fakes.audit_history import close, original, tampered, verified
-from tests.fakes.audit_samples import HERE, NOON, record, summary
+from tests.fakes.audit_history import DAY, LONG_AGO, close, original, tampered, verified, write
+from tests.fakes.audit_samples import ENROLLED, HERE, NOON, record, summary
 
 
 @pytest.fixture
@@ -186,6 +188,27 @@ def test_a_seal_that_was_kept_elsewhere_proves_a_rewritten_audit(log: SqlAuditLo
 
     assert finding.text == f"seal {kept.number} is not the one that was kept elsewhere"
     assert shorter.text == "seal 4, which was kept elsewhere, is not there"
+
+
+def test_what_came_after_a_kept_seal_is_counted(log: SqlAuditLog) -> None:
+    """A redaction, a pruning or a second end may overrule what stood before: that must not go unseen."""
+    log.open_run(summary("old", started_at=LONG_AGO), HERE)
+    close(log, "old", at=LONG_AGO)
+    log.open_run(summary(), HERE)
+    slipped = write(log, "run-1", "order of sam@example.com")
+    log.finish(slipped, ENROLLED, run_id="run-1", at=NOON)
+    kept = Seal.parse(close(log, "run-1"))
+    log.open_run(summary("run-2"), HERE)
+    close(log, "run-2")
+    assert verified(log, expected=kept).since == {}
+
+    prune(log.store, before=LONG_AGO + DAY, by="the test", at=NOON)
+    forget(log.store, secret=read_secret(log.store), email="sam@example.com", by="the test", at=NOON)
+
+    result = verified(log, expected=kept)
+    assert result.findings == []
+    assert result.since == {"pruned": 1, "forgotten": 1, "resealed": 1}
+    assert (result.redacted, result.resealed) == (1, 1)
 
 
 def test_findings_beyond_the_limit_are_counted(tmp_path: Path) -> None:
