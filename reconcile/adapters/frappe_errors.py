@@ -101,7 +101,9 @@ def exc_type(answer: Answer) -> str:
 def error_text(answer: Answer) -> str:
     """What the LMS said, for people: redacted, without tags, short; never the traceback (FRAPPE 8)."""
     sentence = next((text for text in sentences(answer) if text), "")
-    return excerpt(_TAG.sub(" ", sentence[:4000])) or excerpt(exc_type(answer), limit=80) or answer.text_excerpt
+    return (
+        excerpt(_TAG.sub(" ", sentence[:4000])) or excerpt(exc_type(answer), limit=80) or answer.text_excerpt
+    )
 
 
 def sentences(answer: Answer) -> list[str]:
