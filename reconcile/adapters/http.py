@@ -11,16 +11,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 from requests import Response, Session
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from reconcile import __version__
 from reconcile.adapters.http_answer import Answer
 from reconcile.adapters.http_errors import CAUGHT, MAPPING, passes, to_error
+from reconcile.adapters.http_session import leaving_within, new_session
 from reconcile.errors import ProtocolViolation, ServiceUnavailable
 
 __all__ = ["MAPPING", "Answer", "Http", "Observer"]
@@ -36,6 +34,8 @@ _RETRY_BASE = 0.2
 #: Connections idle for longer are not used again: what stands between may have forgotten them, and a
 #: write lost that way would count as unanswered and be held for minutes.
 _MAX_IDLE = 20.0
+#: Seconds beyond `timeout` after which a write does not leave any more (see `http_session`).
+_SLACK = 5.0
 _PIECE = 64 * 1024
 
 
@@ -45,16 +45,6 @@ class _TooLarge(Exception):
 
 class _TooSlow(TimeoutError):
     """The body comes in drips."""
-
-
-class _Adapter(HTTPAdapter):
-    """Closes its connections when it is closed; the library leaves that to the garbage collector."""
-
-    def close(self) -> None:
-        pools = self.poolmanager.pools
-        for key in pools.keys():  # noqa: SIM118  not a dict: it cannot be iterated over
-            pools[key].close()
-        super().close()
 
 
 class _Thread(threading.local):
@@ -122,12 +112,13 @@ class Http:
         return self._send(operation, method, path, body=body, write=False)
 
     def write(self, operation: str, path: str, *, body: Any) -> Answer:
-        """POST once, never again by itself.
+        """POST once, never again by itself, and not later than `timeout` and five seconds from now.
 
         Raises ServiceUnavailable (not sent), AmbiguousWrite (sent, not answered) and
         ProtocolViolation (unsendable, or the answer is too large).
         """
-        return self._send(operation, "POST", path, body=body, write=True)
+        with leaving_within(self._timeout + _SLACK):
+            return self._send(operation, "POST", path, body=body, write=True)
 
     def close(self) -> None:
         """Close this thread's connections; other threads' are closed as those threads end."""
@@ -187,20 +178,7 @@ class Http:
     def _session(self) -> Session:
         session = self._thread.session
         if session is None:
-            session = self._thread.session = self._new_session()
+            session = self._thread.session = new_session(self._headers)
         elif time.monotonic() - self._thread.used_at > _MAX_IDLE:
             session.close()  # its connections; it opens new ones
-        return session
-
-    def _new_session(self) -> Session:
-        session = Session()
-        # Proxies and .netrc of the environment could send the key elsewhere, and cost time.
-        session.trust_env = False
-        # A stale `sid` changes the answers (FRAPPE 1).
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.headers.update(self._headers)
-        # urllib3 must never send again by itself: that would double a write.
-        adapter = _Adapter(max_retries=Retry(total=0, read=False, respect_retry_after_header=False))
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
         return session

@@ -19,7 +19,10 @@ from reconcile.errors import (
     ServiceUnavailable,
 )
 from reconcile.ports import Selection
+<<<<<<< HEAD
 from reconcile.reconciler import Reconciler, RunOptions, writing
+=======
+>>>>>>> b
 from tests.fakes.harness import World, policy
 from tests.fakes.world import NOON, fail, order, refuse
 
@@ -332,40 +335,6 @@ def test_a_lapsed_lease_fences_the_write() -> None:
     assert world.lms.enroll_calls == []
 
 
-def test_a_log_that_blocks_cannot_come_between_the_fence_and_the_write(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A pager at the other end of stderr, stopped for minutes."""
-    world = World([order("e1")])
-
-    class Blocking:
-        def info(self, event: str, **_: object) -> None:
-            if event == "Attempting Frappe LMS enrollment":
-                world.clock.advance(121)
-
-    monkeypatch.setattr(writing, "_log", Blocking())
-
-    assert world.outcomes() == {"skipped": 1}
-    assert world.lms.enroll_calls == []
-
-
-def test_after_a_bug_in_the_middle_of_a_write_the_key_is_on_hold() -> None:
-    world = World([order("e1"), order("e2")])
-    world.lms.answers[key("e1")] = fail(RuntimeError("a bug behind the socket"))
-
-    with pytest.raises(RuntimeError):
-        world.run(concurrency=1)
-    del world.lms.answers[key("e1")]
-    world.clock.advance(121)  # the lease has lapsed, the hold has not
-    world.run()
-
-    assert world.lms.enroll_calls.count(key("e1")) == 1
-    world.lms.add(key("e1"))  # done late
-    world.run()
-    assert world.copies() == {key("e1"): 1, key("e2"): 1}
-    assert world.sync("e1")["syncStatus"] == "success"
-
-
 def test_a_learner_whom_somebody_else_works_on_is_skipped() -> None:
     world = World([order("e1"), order("e2")])
     world.leases.take([key("e1")], "another-run")
@@ -390,16 +359,6 @@ def test_an_active_retry_job_is_left_alone() -> None:
     world.source.active_jobs = {"e1"}
 
     assert world.outcomes() == {"skipped": 1}
-
-
-def test_a_retry_job_that_begins_after_the_page_was_looked_at_is_left_alone() -> None:
-    world = World([order("e1"), order("e2")])
-    world.source.before_recheck = lambda _: world.source.active_jobs.add("e2")
-
-    result = world.run(concurrency=1)
-
-    assert result.summary.reasons == {Reason.RETRY_JOB_ACTIVE: 1}
-    assert world.lms.enroll_calls == [key("e1")]
 
 
 def test_a_limit_on_enrolls_leaves_the_rest_untouched() -> None:

@@ -1,0 +1,37 @@
+"""Fixtures of the HTTP edge's tests: a raw server, and a client for it that has little patience."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from reconcile.adapters.http import Http
+from tests.fakes.raw_server import Edge, Handler, Serve, Server
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    servers: list[Server] = []
+
+    def start(handler: Handler) -> Server:
+        servers.append(Server(handler))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def edge() -> Iterator[Edge]:
+    edges: list[Http] = []
+
+    def make(server: Server, **options: object) -> Http:
+        settings: dict[str, object] = {"timeout": 0.3, "sleep": lambda _: None} | options
+        edges.append(Http(base_url=server.url, **settings))  # type: ignore[arg-type]
+        return edges[-1]
+
+    yield make
+    for each in edges:
+        each.close()
