@@ -19,10 +19,7 @@ from reconcile.errors import (
     ServiceUnavailable,
 )
 from reconcile.ports import Selection
-<<<<<<< HEAD
-from reconcile.reconciler import Reconciler, RunOptions, writing
-=======
->>>>>>> b
+from reconcile.reconciler import Reconciler, RunOptions
 from tests.fakes.harness import World, policy
 from tests.fakes.world import NOON, fail, order, refuse
 
