@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconcile.domain.model import EffectKey, Enrolled, Enrollment
+from reconcile.domain.model import EffectKey, Enrollment
 
 
 class DriftKind(StrEnum):
@@ -36,22 +36,16 @@ class Finding:
     by_us: bool = False
 
 
-def ghosts(
-    orders: Sequence[Enrollment],
-    seen: Mapping[EffectKey, Enrolled],
-    *,
-    by_us: frozenset[str],
-) -> Iterator[Finding]:
-    """Of these synced orders, those that the LMS knows nothing of. `by_us`: ids that we gave access."""
-    for order in orders:
-        if order.key not in seen:
-            yield Finding(
-                kind=DriftKind.GHOST,
-                key=order.key,
-                enrollment=order,
-                lms_ids=(order.sync.lms_id,) if order.sync.lms_id else (),
-                by_us=order.id in by_us,
-            )
+def ghosts(missing: Sequence[Enrollment], *, by_us: frozenset[str]) -> Iterator[Finding]:
+    """Synced orders that the LMS knows nothing of. `by_us`: ids of those that we gave access."""
+    for order in missing:
+        yield Finding(
+            kind=DriftKind.GHOST,
+            key=order.key,
+            enrollment=order,
+            lms_ids=(order.sync.lms_id,) if order.sync.lms_id else (),
+            by_us=order.id in by_us,
+        )
 
 
 def roster_drift(

@@ -100,8 +100,7 @@ def conclude(answer: MailAnswer, *, enrollment_id: str, tries: int, now: datetim
             return MailEnd(status=MailStatus.BOUNCED, code=code, error=error)
         case Unclear(error=error):
             return MailEnd(status=MailStatus.UNKNOWN, error=error)
-        case Later(error=error, code=code):
-            if tries >= MAX_TRIES:
-                return MailEnd(status=MailStatus.FAILED, code=code, error=error)
-            wait = timedelta(seconds=_BACKOFF.delay(enrollment_id, tries))
-            return MailEnd(status=MailStatus.PENDING, next_try_at=now + wait, code=code, error=error)
+    if tries >= MAX_TRIES:
+        return MailEnd(status=MailStatus.FAILED, code=answer.code, error=answer.error)
+    wait = timedelta(seconds=_BACKOFF.delay(enrollment_id, tries))
+    return MailEnd(status=MailStatus.PENDING, next_try_at=now + wait, code=answer.code, error=answer.error)

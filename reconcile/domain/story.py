@@ -108,8 +108,7 @@ def _decided(item: AnyEnrollment, decision: Decision) -> Verdict:
             )
         case GiveUp(reason):
             return _verdict(decision, f"nothing: {_why(item, reason)}", REMEDIES[reason])
-        case Skip(reason):
-            return _verdict(decision, f"left alone for now: {SENTENCES[reason]}", REMEDIES[reason])
+    return _verdict(decision, f"left alone for now: {SENTENCES[decision.reason]}", REMEDIES[decision.reason])
 
 
 def _synced(observation: Observation | None) -> Verdict:

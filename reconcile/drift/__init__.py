@@ -113,7 +113,7 @@ def _gone(orders: OrderBook, lms: Roster, memory: Memory, looked: Looked) -> Ite
         missing = [order for order in portion if order.key not in seen]
         if missing:
             by_us = memory.given_access([order.id for order in missing])
-            yield from ghosts(missing, seen, by_us=by_us)
+            yield from ghosts(missing, by_us=by_us)
 
 
 def _there(orders: OrderBook, lms: Roster, looked: Looked) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconcile.cli import demo_schedule
-from reconcile.cli.demo_schedule import DAY, FACTS, GIVEN, TELLERS, TWICE, Teller, run_day
+from reconcile.cli.demo_schedule import DAY, run_day
+from reconcile.cli.demo_stories import FACTS, GIVEN, MAILED, TELLERS, TOLD, TWICE, Teller
 from reconcile.sandbox.clock import SimulatedClock
 from reconcile.sandbox.day import LOST, MALFORMED, NO_ACCOUNT, WEBHOOK, script
 from tests.acceptance.harness import program
@@ -38,7 +39,10 @@ def test_some_hours_with_the_outage_in_them(capsys: pytest.CaptureFixture[str]) 
     assert "13:00  the LMS is down for maintenance\n" in out
     assert out.count("Job could not run") == 1
     assert "14:00  runs again, after 12 in vain\n" in out
-    assert f"{GIVEN:<37}" + f"{len(day.left_to_us):>10}" * 5 + "\n" in out
+    count = f"{len(day.left_to_us):>10}"
+    assert f"{GIVEN:<37}" + count * 6 + f"{'-':>10}" * 2 + "\n" in out
+    assert f"{MAILED:<37}{count}{count}" in out
+    assert f"{TOLD:<37}{2:>10}{2:>10}" in out
     assert "@" not in out
 
 

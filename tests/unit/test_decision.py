@@ -58,6 +58,8 @@ def enrollment(**changes: Any) -> Enrollment:
 
 
 MALFORMED = MalformedEnrollment(id="e2", problems=("email is missing",), reason=Reason.MALFORMED)
+IGNORED = History(ignored_until=NOON + timedelta(seconds=1))
+NO_LONGER_IGNORED = History(ignored_until=NOON)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,10 @@ MALFORMED = MalformedEnrollment(id="e2", problems=("email is missing",), reason=
         (enrollment(paid=False), Enrolled("x1"), NO_HISTORY, POLICY, Skip(Reason.NOT_PAID)),
         (enrollment(paid=False), NotEnrolled(), NO_HISTORY, POLICY, Skip(Reason.NOT_PAID)),
         (MALFORMED, NotEnrolled(), NO_HISTORY, POLICY, GiveUp(Reason.MALFORMED)),
+        (MALFORMED, NotEnrolled(), IGNORED, POLICY, Skip(Reason.IGNORED)),
+        (enrollment(), Enrolled("x1"), IGNORED, POLICY, Skip(Reason.IGNORED)),
+        (enrollment(paid=False), NotEnrolled(), IGNORED, POLICY, Skip(Reason.NOT_PAID)),
+        (enrollment(), NotEnrolled(), NO_LONGER_IGNORED, POLICY, Enroll()),
         (replace(MALFORMED, paid=False), NotEnrolled(), NO_HISTORY, POLICY, Skip(Reason.NOT_PAID)),
         (enrollment(), CourseMissing(), NO_HISTORY, POLICY, Wait(Reason.COURSE_MISSING)),
         (enrollment(), CourseUnpublished(), NO_HISTORY, POLICY, Wait(Reason.COURSE_UNPUBLISHED)),

@@ -45,6 +45,21 @@ def test_a_run_that_is_still_going_is_not_counted() -> None:
     assert set(RUN_STATUSES) == {"completed", "aborted", "interrupted", "crashed"}
 
 
+def test_a_run_without_an_end_has_no_duration() -> None:
+    tally = Tally()
+    tally.count_run(RunSummary(run_id="r1", mode="apply", started_at=NOON, status=RunStatus.ABORTED))
+
+    assert tally.runs["aborted"] == 1
+    assert tally.durations.count == 0
+
+
+def test_what_was_never_good_is_not_good_by_being_carried_on() -> None:
+    standing = Standing()
+    standing.go_on_from(Standing())
+
+    assert standing.last_success is None
+
+
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
