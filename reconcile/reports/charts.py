@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import ModuleType
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -41,9 +43,17 @@ def draw(chart: Chart, name: str) -> str:
     return _as_html(root, name)
 
 
-def _bars(chart: Bars) -> Any:
+def _pygal() -> ModuleType:
+    """pygal, without the finder for its map plugins: it makes a warning of every import that fails."""
     import pygal
 
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != pygal.__name__]
+    module: ModuleType = pygal
+    return module
+
+
+def _bars(chart: Bars) -> Any:
+    pygal = _pygal()
     kind = pygal.HorizontalStackedBar if chart.lying else pygal.StackedBar
     height = 70 + 36 * len(chart.labels) if chart.lying else 320
     drawn = kind(**_options(list(chart.series), height=height))
@@ -64,8 +74,7 @@ def _bars(chart: Bars) -> Any:
 
 
 def _time_line(chart: TimeLine) -> Any:
-    import pygal
-
+    pygal = _pygal()
     lanes = [*([chart.spans_are] if chart.spans else []), *list(chart.lanes)[::-1]]
     drawn = pygal.XY(**_options(lanes, height=110 + 42 * len(lanes)))
     drawn.show_legend = False

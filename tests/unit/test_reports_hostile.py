@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,14 @@ def test_a_page_forbids_what_an_escape_might_miss(log: SqlAuditLog, view: View) 
 @pytest.mark.parametrize("view", list(View))
 def test_a_page_is_the_same_twice(log: SqlAuditLog, view: View) -> None:
     assert page(log, view)[0] == page(log, view)[0]
+
+
+def test_drawing_leaves_the_imports_of_others_alone(log: SqlAuditLog) -> None:
+    page(log, View.SUMMARY)
+
+    assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("pygal")]
+    with pytest.raises(ModuleNotFoundError):
+        import_module("no_module_of_this_name")
 
 
 # --- xlsx ----------------------------------------------------------------------------------
