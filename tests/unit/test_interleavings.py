@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from reconcile.domain.answers import Created
 from reconcile.domain.model import EffectKey, Outcome, Reason
 from reconcile.domain.summary import RunStatus
-from reconcile.errors import ServiceUnavailable
+from reconcile.errors import AmbiguousWrite, ServiceUnavailable, StoreUnavailable
+from reconcile.ports import Selection, WriteBack
 from reconcile.reconciler import writing
-from tests.fakes.harness import World
+from tests.fakes.harness import World, policy
 from tests.fakes.world import fail, order
 
 
@@ -82,3 +84,38 @@ def test_a_write_that_goes_through_settles_whose_fault_the_ones_before_it_were()
     assert result.summary.status is RunStatus.COMPLETED
     assert result.summary.outcomes == {Outcome.ENROLLED: 9}
     assert sorted(world.sync(f"e{number}")["retryCount"] for number in range(9)) == [1] + [2] * 8
+
+
+def test_the_hold_is_the_learners_also_where_a_run_sees_only_the_other_order() -> None:
+    """Two orders for one learner and course, each looked at by a run of its own."""
+    world = World([order("e1", email="a@example.com"), order("e2", email="a@example.com")])
+    world.lms.answers[key("a")] = fail(AmbiguousWrite("no answer within 10 s"))
+    assert world.outcomes(selection=Selection(enrollment_ids=("e1",))) == {"retrying": 1}
+
+    assert world.outcomes(selection=Selection(enrollment_ids=("e2",))) == {"skipped": 1}
+    assert world.outcomes(selection=Selection(enrollment_ids=("e2",)), policy=policy(immediately=True)) == {
+        "skipped": 1
+    }
+    world.lms.add(key("a"))  # done late
+
+    assert world.outcomes() == {"recovered": 1, "already_enrolled": 1}
+    assert world.lms.enroll_calls == [key("a")]
+    assert world.copies() == {key("a"): 1}
+
+
+def test_a_write_back_that_fails_after_a_success_is_made_good_by_the_next_run() -> None:
+    world = World([order("e1")])
+    real = world.source.write_back
+
+    def fails(items: Sequence[WriteBack]) -> frozenset[str]:
+        world.source.write_back = real  # type: ignore[method-assign]  # the test's own trouble
+        raise StoreUnavailable("no primary")
+
+    world.source.write_back = fails  # type: ignore[method-assign]
+
+    assert world.run().summary.reason == "mongodb_unavailable"
+    assert world.sync("e1")["syncStatus"] == "pending"
+
+    assert world.outcomes() == {"already_enrolled": 1}
+    assert world.sync("e1")["enrollmentId"] == "lms0001"
+    assert world.lms.enroll_calls == [key("e1")]
