@@ -37,6 +37,8 @@ def group_of(
     # An order that does not tell when it was paid counts as old: somebody should look at it.
     age = now - (item.paid_at or _LONG_AGO)
     reason = history.last_reason
+    if history.ignored_until is not None and history.ignored_until > now:
+        return None  # a person knows of it
     if isinstance(item, MalformedEnrollment):
         # Its course may be any text: never part of a name.
         return Kind.FAILED, item.reason.value

@@ -68,6 +68,8 @@ def keys(situation: Situation) -> set[str]:
         (NO_HISTORY, HOUR, (Kind.OLDEST_WAITING, "")),
         (NO_HISTORY, HOUR - RUN, None),
         (NO_HISTORY, -HOUR, None),
+        (History(ignored_until=NOON + DAY), HOUR, None),
+        (History(ignored_until=NOON - RUN), HOUR, (Kind.OLDEST_WAITING, "")),
         (history(Outcome.RETRYING, Reason.LMS_REJECTED), HOUR, (Kind.OLDEST_WAITING, "")),
         (history(Outcome.RETRYING, Reason.LMS_TIMEOUT), RUN, None),
         # A success whose write-back did not get through.

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from reconcile.reports.model import ReportFilter, Row
 from reconcile.reports.owner.access import Access
 from reconcile.reports.owner.backlog import Backlog
+from reconcile.reports.owner.by_hand import ByHand
 from reconcile.reports.owner.causes import Causes
 from reconcile.reports.owner.courses import Courses
 from reconcile.reports.owner.days import Days
@@ -96,5 +97,6 @@ def _parts(scope: Scope, runs: Runs) -> Iterator[Part]:
     yield Days(scope)
     yield Courses(scope)
     yield Duplicates(scope)
+    yield ByHand(scope)
     yield Leaks(scope, runs)
     yield runs
