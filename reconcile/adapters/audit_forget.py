@@ -21,7 +21,8 @@ from reconcile.adapters.audit_chain import Event, Seal, SealKind
 from reconcile.adapters.audit_links import chained, lock_seals, seal
 from reconcile.adapters.audit_rows import person_key
 from reconcile.adapters.audit_store import Store
-from reconcile.adapters.tables import PlainText, attempts, meta, metadata, people, runs
+from reconcile.adapters.tables import PlainText, attempts, meta, people, runs
+from reconcile.adapters.tables_all import metadata
 from reconcile.adapters.tables_seals import links, seals
 from reconcile.domain.documents import normalise_email
 from reconcile.redaction import mask_email

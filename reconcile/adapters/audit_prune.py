@@ -17,13 +17,17 @@ from reconcile.adapters import audit_chain as chain
 from reconcile.adapters.audit_chain import Event, Seal, SealKind
 from reconcile.adapters.audit_links import lock_seals, seal
 from reconcile.adapters.audit_store import Store
-from reconcile.adapters.tables import attempts, metadata, people, runs
+from reconcile.adapters.tables import attempts, people, runs
+from reconcile.adapters.tables_outbox import outbox
 from reconcile.adapters.tables_seals import links, seals
+from reconcile.domain.mail import MailStatus
 from reconcile.domain.summary import RunStatus
 
 #: One transaction takes so many runs at most, and stops after so many attempts.
 RUNS_AT_ONCE = 200
 ATTEMPTS_AT_ONCE = 10_000
+#: Mails for which an address is still needed: also those that a person may have sent again.
+_MAY_STILL_BE_SENT = (MailStatus.PENDING, MailStatus.SENDING, MailStatus.FAILED, MailStatus.UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,11 +196,12 @@ def _drop_unneeded_people(connection: Connection) -> int:
     if connection.dialect.name == "postgresql":
         # A run that records one of them at this moment: it is waited for, and then seen.
         connection.execute(text("LOCK TABLE people IN SHARE ROW EXCLUSIVE MODE"))
-    keys = [attempts.c.email_key, attempts.c.member_key]
-    keys += [
-        table.c.person_key
-        for table in metadata.tables.values()
-        if table is not people and "person_key" in table.c
+    owed = outbox.c.status.in_([status.value for status in _MAY_STILL_BE_SENT])
+    uses = [
+        select(attempts.c.email_key),
+        select(attempts.c.member_key),
+        select(outbox.c.person_key).where(owed),
+        select(outbox.c.member_key).where(owed),
     ]
-    unneeded = [people.c.person_key.not_in(select(key).where(key.is_not(None))) for key in keys]
+    unneeded = [people.c.person_key.not_in(use.where(use.selected_columns[0].is_not(None))) for use in uses]
     return connection.execute(delete(people).where(*unneeded)).rowcount

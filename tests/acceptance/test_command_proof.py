@@ -128,6 +128,18 @@ def test_the_weekly_job_prunes_by_the_retention(world: World, retention: str, le
     assert "RECONCILE_RETENTION: must be at least 1d" in wrong.stderr
 
 
+def test_what_people_asked_for_by_hand_is_looked_through_as_well(ran: World) -> None:
+    (order,) = [row["enrollment_id"] for row in ran.attempts() if row["outcome"] == "enrolled"]
+    ran.run("ignore", order, "--until", "7d", "--because", "refund", code=0)
+    # As a version without redaction, or somebody's own program, may have written it.
+    _tamper(ran, "UPDATE interventions SET because = 'write to sam.learner@example.com'")
+
+    ran.run("db", "forget", "sam.learner@example.com", "--yes", env=_AUDIT_ONLY, code=0)
+
+    assert _bytes_left(ran, b"sam.learner@") == []
+    assert ran.audit("SELECT because FROM interventions")[0]["because"] == "write to (forgotten)"
+
+
 def test_a_forgotten_person_leaves_no_byte(ran: World) -> None:
     before = ran.run("report", "--view", "summary", "--format", "json", env=_AUDIT_ONLY, code=0).json["rows"]
     assert _bytes_left(ran, b"sam.learner")

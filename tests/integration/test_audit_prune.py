@@ -16,7 +16,7 @@ from reconcile.adapters.audit_prune import Pruned, prunable, prune
 from reconcile.adapters.audit_space import give_back, rewrite
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, LONG_AGO, close, verified, write
-from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, record, summary
+from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, intent, record, summary
 from tests.fakes.audit_server import SERVER, audit_on_server
 
 CUT = LONG_AGO + 10 * DAY
@@ -116,6 +116,26 @@ def test_an_address_goes_with_the_last_attempt_that_needs_it(log: SqlAuditLog) -
     assert done.people == 1
     assert ask(log, "SELECT email FROM people") == ["stays@example.com"]
     assert verified(log).is_intact
+
+
+def test_an_address_stays_as_long_as_a_mail_to_it_is_owed(log: SqlAuditLog) -> None:
+    log.owes_mail = True
+    log.open_run(summary("old", started_at=LONG_AGO), HERE)
+    log.finish(log.begin(intent(run_id="old")), ENROLLED, run_id="old", at=LONG_AGO)
+    close(log, "old", at=LONG_AGO)
+
+    pruned(log)
+
+    assert ask(log, "SELECT count(*) FROM attempts") == [0]
+    assert ask(log, "SELECT count(*) FROM outbox JOIN people USING (person_key)") == [1]
+
+    with log.store.writing() as connection:
+        connection.execute(text("UPDATE outbox SET status = 'sent'"))
+    past_run(log, "later", orders=0)
+    pruned(log)
+
+    assert ask(log, "SELECT count(*) FROM people") == [0]
+    assert ask(log, "SELECT count(*) FROM outbox") == [1], "the memory of one mail ever stays"
 
 
 def test_many_runs_go_in_bounded_steps(log: SqlAuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
