@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Table, delete, func, or_, select, update
+from sqlalchemy import Connection, String, Table, delete, func, or_, select, update
 
 from reconcile.adapters import audit_chain as chain
 from reconcile.adapters.audit_chain import Event, Seal, SealKind
@@ -173,7 +173,8 @@ def _other_tables() -> Iterator[Table]:
 
 def _redact_table(connection: Connection, table: Table, pattern: re.Pattern[str]) -> int:
     """Take the address out of every text of a table; how many rows had it."""
-    names = [column.name for column in table.c if column.type.python_type is str]
+    # By the type itself: a decorated one does not tell what Python type it holds.
+    names = [column.name for column in table.c if isinstance(column.type, (PlainText, String))]
     changed = 0
     for row in connection.execute(select(table)).all():
         texts = {name: row._mapping[name] for name in names if row._mapping[name]}

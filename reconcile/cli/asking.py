@@ -1,33 +1,29 @@
-"""Asking a person before something is done, and saying who it was."""
+"""Asking a person before something is done."""
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import sys
 
 import click
 
+from reconcile.cli.errors import say
+
+
+def somebody_is_here() -> bool:
+    """True where a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
 
 def confirmed(question: str, *, yes: bool) -> bool:
-    """Whether to go on: `--yes` was given, or a person at the terminal says so.
-
-    Raises UsageError where nobody is there to ask.
-    """
-    if yes:
+    """Ask where a person is there to answer; a script has answered by calling the command."""
+    if yes or not somebody_is_here():
         return True
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Nobody is here to answer; --yes says yes.")
-    return click.confirm(question, err=True)
+    if click.confirm(question, err=True):
+        return True
+    say("nothing was changed")
+    return False
 
 
-def asker() -> str:
-    """Who asks, for the audit: account and host; with sudo, the account behind it. Never raises."""
-    try:
-        account = getpass.getuser()
-    except (KeyError, OSError):  # no entry for this uid, as in many containers
-        account = f"uid {os.getuid()}"
-    behind = os.environ.get("SUDO_USER")
-    name = f"{behind} as {account}" if behind and behind != account else account
-    return f"{name}@{socket.gethostname()}"
+def yes_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--yes."""
+    return click.option("--yes", is_flag=True, help="Do not ask on a terminal.")(function)

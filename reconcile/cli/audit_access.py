@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from reconcile.cli.context import load_settings
-from reconcile.cli.errors import say
 from reconcile.errors import AuditUnavailable
 
 if TYPE_CHECKING:
@@ -38,18 +34,3 @@ def opened_audit(*, writing: bool) -> Iterator[tuple[Store, bytes]]:
         yield store, audit_schema.read_secret(store)
     finally:
         store.close()
-
-
-def confirmed(question: str, *, yes: bool) -> bool:
-    """Ask where a person is there to answer; a script has answered by calling the command."""
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
-    if click.confirm(question, err=True):
-        return True
-    say("nothing was changed")
-    return False
-
-
-def yes_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--yes."""
-    return click.option("--yes", is_flag=True, help="Do not ask on a terminal.")(function)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconcile.cli.audit_access import confirmed, opened_audit, yes_option
+from reconcile.cli.asking import confirmed, yes_option
+from reconcile.cli.audit_access import opened_audit
 from reconcile.cli.params import json_option
 from reconcile.domain.summary import ExitCode
 from reconcile.redaction import mask_email

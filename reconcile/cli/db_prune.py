@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconcile.cli.audit_access import confirmed, opened_audit, yes_option
+from reconcile.cli.asking import confirmed, yes_option
+from reconcile.cli.audit_access import opened_audit
 from reconcile.cli.context import draining
 from reconcile.cli.errors import say
 from reconcile.cli.params import DURATION, json_option

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.asking import confirmed
+from reconcile.cli.asking import confirmed, somebody_is_here, yes_option
 from reconcile.cli.context import application, draining
 from reconcile.cli.drift_fix import Repair
 from reconcile.cli.errors import say
@@ -71,8 +71,8 @@ class Seen:
 
 @click.command("drift", epilog=_EPILOG)
 @click.option("--fix", is_flag=True, help="Repair `stale`; ghosts after one more question.")
-@click.option("--yes", is_flag=True, help="Do not ask about `stale`.")
-@click.option("--ghosts", is_flag=True, help="With --fix --yes: do not ask about ghosts either.")
+@yes_option
+@click.option("--ghosts", is_flag=True, help="With --fix: give the ghosts their access again, unasked.")
 @click.option("--all", "everything", is_flag=True, help=f"Show every row, not {_SHOWN} of each kind.")
 @json_option
 @emails_option
@@ -81,8 +81,8 @@ def command(*, fix: bool, yes: bool, ghosts: bool, everything: bool, as_json: bo
 
     Reads only, unless --fix is given. Needs an API key. Bounded memory, one LMS request for 500 pairs.
     """
-    if ghosts and not (fix and yes):
-        raise click.UsageError("--ghosts goes with --fix --yes.")
+    if ghosts and not fix:
+        raise click.UsageError("--ghosts goes with --fix.")
     if fix and as_json and not yes:
         raise click.UsageError("--fix with --json needs --yes: nobody can be asked.")
     with draining() as stop, application(create_audit=fix, quiet=True, stop=stop) as app:
@@ -103,7 +103,8 @@ def _fix(repair: Repair, *, yes: bool, ghosts: bool) -> None:
     if not repair.ghosts:
         return
     again = f"{len(repair.ghosts)} learners whom the LMS has lost"
-    if yes and not ghosts:
+    # Giving access again may undo what somebody meant: never without a person's word for it.
+    if not ghosts and (yes or not somebody_is_here()):
         say(f"{again} are left as they are; --ghosts gives them their access again.")
     elif confirmed(f"Give {again} their access again?", yes=ghosts):
         say(repair.enroll_ghosts())

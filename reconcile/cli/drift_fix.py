@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from reconcile.adapters.process import operator
 from reconcile.bootstrap import App
-from reconcile.cli.asking import asker
 from reconcile.domain.drift import DriftKind, Finding
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enrollment, Outcome
@@ -63,5 +63,5 @@ class Repair:
 
     def _record(self, scope: str) -> None:
         self._app.ports.audit.intervene(
-            Intervention(kind=InterventionKind.FIX_DRIFT, who=asker(), at=datetime.now(UTC), scope=scope)
+            Intervention(kind=InterventionKind.FIX_DRIFT, who=operator(), at=datetime.now(UTC), scope=scope)
         )

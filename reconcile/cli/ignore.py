@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from reconcile.cli.asking import asker
+from reconcile.adapters.process import operator
 from reconcile.cli.context import application
 from reconcile.cli.errors import say
 from reconcile.cli.params import DEADLINE, json_option
@@ -56,7 +56,7 @@ def command(
             audit.intervene(
                 Intervention(
                     kind=InterventionKind.UNIGNORE if remove else InterventionKind.IGNORE,
-                    who=asker(),
+                    who=operator(),
                     at=now,
                     enrollment_id=enrollment_id,
                     until=None if remove else until,

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import click
 
+from reconcile.adapters.process import operator
 from reconcile.bootstrap import App
-from reconcile.cli.asking import asker, confirmed
+from reconcile.cli.asking import confirmed, yes_option
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
 from reconcile.cli.params import json_option
@@ -44,7 +45,7 @@ enrolled: `retry` leaves out the backoff, the count of attempts and the age of t
     help="Only those with this reason, by their last attempt or by what would be decided now.",
 )
 @click.option("--course", metavar="SLUG", help="Only this course.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @json_option
 def command(
     *,
@@ -72,11 +73,10 @@ def command(
         ids = _chosen(app, selection, Reason(reason) if reason else None)
         if not ids:
             say("No paid, unsynced order is meant by that; nothing to do.")
+        if not ids or not confirmed(f"Try {len(ids)} orders now?", yes=yes):
             if as_json:
                 click.echo(json.dumps(_nothing().as_json()))
             return int(ExitCode.CONVERGED)
-        if not confirmed(f"Try {len(ids)} orders now?", yes=yes):
-            raise click.Abort
         _record(app, enrollment_ids, everything=everything, reason=reason, course=course, count=len(ids))
         options = app.options(
             selection=Selection(enrollment_ids=tuple(ids)), immediately=True, max_enrolls=len(ids)
@@ -143,7 +143,7 @@ def _record(
         app.ports.audit.intervene(
             Intervention(
                 kind=InterventionKind.RETRY,
-                who=asker(),
+                who=operator(),
                 at=datetime.now(UTC),
                 enrollment_id=enrollment_id,
                 scope=scope,

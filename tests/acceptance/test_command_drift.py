@@ -79,18 +79,11 @@ def test_two_sides_that_agree_are_no_drift(world: World) -> None:
     assert "No drift" in done.stdout
 
 
-def test_a_repair_needs_somebody_who_says_yes(drifted: Drifted) -> None:
-    done = drifted.world.run("drift", "--fix", code=2)
-
-    assert "--yes" in done.stderr
-    assert not drifted.world.sync(drifted.stale)["synced"]
-
-
 def test_fix_confirms_the_stale_and_leaves_the_ghosts(drifted: Drifted) -> None:
     world = drifted.world
     asked = world.enrolls_asked()
 
-    done = world.run("drift", "--fix", "--yes", code=1)
+    done = world.run("drift", "--fix", code=1)
 
     assert "1 already_enrolled" in done.stderr
     assert "--ghosts" in done.stderr
@@ -104,7 +97,7 @@ def test_fix_confirms_the_stale_and_leaves_the_ghosts(drifted: Drifted) -> None:
 def test_ghosts_get_their_access_again_but_for_those_that_we_had_given_it(drifted: Drifted) -> None:
     world = drifted.world
 
-    world.run("drift", "--fix", "--yes", "--ghosts", code=1)
+    world.run("drift", "--fix", "--ghosts", code=1)
 
     (name,) = world.enrolled("ghost@example.com")
     assert world.sync(drifted.ghost)["enrollmentId"] == name

@@ -136,8 +136,8 @@ def test_what_people_asked_for_by_hand_is_looked_through_as_well(ran: World) -> 
 
     ran.run("db", "forget", "sam.learner@example.com", "--yes", env=_AUDIT_ONLY, code=0)
 
-    assert _bytes_left(ran, b"sam.learner@") == []
     assert ran.audit("SELECT because FROM interventions")[0]["because"] == "write to (forgotten)"
+    assert _bytes_left(ran, b"sam.learner@") == []
 
 
 def test_a_forgotten_person_leaves_no_byte(ran: World) -> None:

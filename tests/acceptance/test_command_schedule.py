@@ -72,7 +72,8 @@ def test_a_wrong_schedule_is_refused_by_its_name(world: World, setting: str) -> 
 def test_each_job_can_be_run_now(world: World, name: str) -> None:
     world.order("sam@example.com")
 
-    assert world.run("schedule", "--once", name).code == 0
+    # Strangers are enrolled in this LMS: that is drift.
+    assert world.run("schedule", "--once", name).code == (1 if name == "check_drift" else 0)
 
 
 def test_a_job_that_does_not_exist_is_told_which_there_are(world: World) -> None:

@@ -25,6 +25,8 @@ FAST = (sys.executable, "-m", "tests.acceptance.schedule_in_seconds")
 SETTINGS = {
     "PYTHONPATH": str(ROOT),
     "RECONCILE_SCHEDULE_DIGEST": "off",
+    "RECONCILE_SCHEDULE_DRIFT": "off",
+    "RECONCILE_SCHEDULE_PRUNE": "off",
     "RECONCILE_AMBIGUOUS_HOLD": "0.2s",
     "RECONCILE_BACKOFF_BASE": "0s",
 }

@@ -109,7 +109,7 @@ def test_the_links_lead_to_the_sections(page: Browser) -> None:
     targets = page.ask("[...document.querySelectorAll('nav a')].map(node => node.hash.slice(1))")
 
     assert targets == page.ask("[...document.querySelectorAll('main > section')].map(node => node.id)")
-    assert len(targets) == 10
+    assert len(targets) == 11
 
 
 def test_it_prints(page: Browser, tmp_path: Path) -> None:

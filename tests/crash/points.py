@@ -47,6 +47,8 @@ READS: dict[str, tuple[int, ...]] = {
 NEVER = {
     "leases.peek",  # only a dry run and `plan` look without taking
     "platform.titles",  # for the mail, after the run
+    "audit.intervene",  # of people: `retry`, `ignore`, `drift --fix`, before their run
+    "audit.ignored",  # for `ignore --list`
 }
 
 #: The run must last for the heartbeat to come.

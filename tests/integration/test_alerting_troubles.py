@@ -226,16 +226,17 @@ def test_messages_of_jobs(watched: Watched, caplog: pytest.LogCaptureFixture) ->
 
 def test_what_earlier_runs_say(watched: Watched) -> None:
     watched.run()
+    first = watched.clock.now()
     watched.orders(1)
     watched.run()
+    second = watched.clock.now()
     watched.lms_is(down=True)
     watched.run()
     with watched.app() as app:
         history = SqlRunHistory(app.ports.audit.store)  # type: ignore[attr-defined]
-        now = watched.clock.now()
 
-        assert list(history.successes()) == [now - 5 * MINUTES, now - 10 * MINUTES]
-        assert list(history.found_at()) == [now - 5 * MINUTES]
+        assert list(history.successes()) == [second, first]
+        assert list(history.found_at()) == [second]
 
 
 def test_the_newest_sale(watched: Watched) -> None:
@@ -268,12 +269,12 @@ def test_the_scheduler_tells_of_runs_that_cannot_begin_and_of_their_end(watched:
     gone = watched.bench.audit_file.rename(watched.bench.folder / "gone.db")
     watched.bench.audit_file.mkdir()
     for _ in range(3):
-        scheduler._execute(job)
+        scheduler._fire(job)
     assert watched.titles == ["runs are aborted, audit_unavailable"]
 
     watched.bench.audit_file.rmdir()
     gone.rename(watched.bench.audit_file)
-    scheduler._execute(job)
+    scheduler._fire(job)
 
     assert watched.titles[1:] == ["all clear: runs succeed again (audit_unavailable)"]
     assert [ping.path for ping in watched.pings.got] == ["/uuid/fail?x=y"] * 3 + ["/uuid?x=y"]
@@ -283,7 +284,7 @@ def test_the_scheduler_asks_for_silence_where_a_run_does_not_end(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("jobs.scheduler.judge_silence", asked.append)
+    monkeypatch.setattr("reconcile.announcing.judge_silence", asked.append)
     scheduler = Scheduler(watched.settings)
 
     for name in ("reconcile_enrollments", "another_job"):

@@ -33,6 +33,7 @@ def old(tmp_path: Path) -> Path:
     path = tmp_path / "audit.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in (
+            *(f"DROP TABLE {later}" for later in ("alerts", "outbox", "interventions")),
             "DROP TABLE links",
             "DROP TABLE seals",
             "DELETE FROM meta WHERE key = 'newest_seal'",
