@@ -13,7 +13,10 @@ from sqlalchemy import create_engine, make_url, text
 from reconcile.adapters.audit import SqlAuditLog, open_audit
 
 #: RECONCILE_TEST_POSTGRES_URL names a server on which databases may be made.
-SERVER = pytest.mark.skipif("RECONCILE_TEST_POSTGRES_URL" not in os.environ, reason="RECONCILE_TEST_POSTGRES_URL names no PostgreSQL server")
+SERVER = pytest.mark.skipif(
+    "RECONCILE_TEST_POSTGRES_URL" not in os.environ,
+    reason="RECONCILE_TEST_POSTGRES_URL names no PostgreSQL server",
+)
 
 
 @contextmanager
