@@ -13,7 +13,7 @@ SHELL := /bin/bash
 
 # Four workers whatever the cores: the tests wait for processes more than they compute, and every worker
 # starts an embedded MongoDB of its own. Whoever is done takes from the others: a few tests are long.
-WORKERS ?= 4
+WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -rfE
 # The unit tests alone must reach every branch of the pure core.
 COVERED = --cov=reconcile/domain --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered

@@ -10,7 +10,7 @@ from reconcile.domain.model import Outcome
 from tests.faults.bench import Bench
 
 #: Seconds: the hold after an unanswered write, and when the late LMS commits.
-HOLD, LATE = 2.5, 1.5
+HOLD, LATE = 6.0, 4.0
 KINDS = ("timeout_after_write", "cut_after_write", "cut_before", "502_html", "504_html", "late_write")
 EACH = 34  # of six kinds: 204 spoiled writes
 PATHS = ("confirm_payment", "rest")
@@ -39,7 +39,7 @@ def test_no_unanswered_write_enrolls_anybody_twice(bench: Bench, via: str) -> No
 
     outcomes = settle(
         bench,
-        patience=60,
+        patience=120,
         RECONCILE_ENROLL_VIA=via,
         RECONCILE_AMBIGUOUS_HOLD=f"{HOLD}s",
         RECONCILE_BACKOFF_BASE="0s",
