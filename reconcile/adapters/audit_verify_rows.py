@@ -152,19 +152,19 @@ def _check_against_row(link: RowMapping) -> Iterator[Finding]:
     if row["attempt_id"] is None:
         # A later run's end of an attempt that was pruned: then its beginning is gone as well.
         if kind != Event.ENDED or link["begun"] is not None:
-            yield _row_finding(What.REMOVED, link, "is gone")
+            yield _attempt_finding(What.REMOVED, link, "is gone")
         return
     newest = link["redacted" if _OVERRULED_BY[Event(kind)] == (Event.REDACTED,) else "any_redacted"]
     if newest is not None and (kind not in (Event.REDACTED, Event.REDACTED_OPEN) or newest > link["seq"]):
         return
     covered = {**row, "flags": link["flags"]} if kind in _OPEN else row
     if kind != Event.ENDED and row["run_id"] != link["run_id"]:
-        yield _row_finding(What.CHANGED, link, "says another run")
+        yield _attempt_finding(What.CHANGED, link, "says another run")
     elif chain.digest(chain.COVERED[Event(kind)], covered) != link["digest"]:
         how = "ended" if kind == Event.ENDED else "begun" if kind in _OPEN else "recorded"
-        yield _row_finding(What.CHANGED, link, f"is not as it was {how}")
+        yield _attempt_finding(What.CHANGED, link, f"is not as it was {how}")
     elif kind in _OPEN and row["finished_at"] is None and not _is_open(row, link["flags"]):
-        yield _row_finding(What.CHANGED, link, "stands open and says what came of it")
+        yield _attempt_finding(What.CHANGED, link, "stands open and says what came of it")
 
 
 def _is_open(row: dict[str, Any], flags: str) -> bool:
@@ -198,17 +198,6 @@ def _link_finding(what: What, row: RowMapping, text: str) -> Finding:
         run_id=run_id,
         attempt_id=row["attempt_id"],
         text=f"link {seq} of run {run_id} (attempt {row['attempt_id']}) {text}",
-    )
-
-
-def _row_finding(what: What, link: RowMapping, text: str) -> Finding:
-    attempt_id, run_id = link["attempt_id"], link["run_id"]
-    return Finding(
-        what=what,
-        table="attempts",
-        run_id=run_id,
-        attempt_id=attempt_id,
-        text=f"attempt {attempt_id} of run {run_id} {text}",
     )
 
 

@@ -56,10 +56,10 @@ def check_seals(
         if expected is not None and number == expected.number:
             met = True
             if last != expected:
-                yield _unexpected(last, f"seal {number} is not the one that was kept elsewhere")
+                yield _changed(last.number, f"seal {number} is not the one that was kept elsewhere")
     result.newest_seal = last
     if not met and expected is not None:
-        yield _unexpected(expected, f"seal {expected.number}, which was kept elsewhere, is not there")
+        yield _changed(expected.number, f"seal {expected.number}, which was kept elsewhere, is not there")
     yield from _against_the_note(connection, last, noted)
 
 
@@ -169,16 +169,16 @@ def check_pruned(connection: Connection, result: Verification) -> Iterator[Findi
         said = connection.execute(pruning.where(seals.c.seal_number == number)).scalar()
         if said is None:
             for row in group:
-                yield _not_pruned(
+                yield _changed(
                     row["seal_number"], f"seal {row['seal_number']} is marked as pruned, and was not"
                 )
             continue
         sealed += 1
         if chain.digest_of_numbers(_counted(group, result)) != said:
-            yield _not_pruned(number, f"what is marked as pruned by seal {number} was not pruned by it")
+            yield _changed(number, f"what is marked as pruned by seal {number} was not pruned by it")
     prunings = connection.execute(select(func.count(literal(1))).where(seals.c.kind == SealKind.PRUNED.value))
     if (missing := prunings.scalar_one() - sealed) > 0:
-        yield _not_pruned(None, f"the marks of {missing} prunings are gone")
+        yield _changed(None, f"the marks of {missing} prunings are gone")
 
 
 def _counted(marked: Iterator[RowMapping], result: Verification) -> Iterator[int]:
@@ -208,11 +208,7 @@ def _missing(first: int, last: int) -> Finding:
     return Finding(what=What.REMOVED, table="seals", seal_number=first, text=f"{which} missing")
 
 
-def _unexpected(seal: Seal, text: str) -> Finding:
-    return Finding(what=What.CHANGED, table="seals", seal_number=seal.number, text=text)
-
-
-def _not_pruned(number: int | None, text: str) -> Finding:
+def _changed(number: int | None, text: str) -> Finding:
     return Finding(what=What.CHANGED, table="seals", seal_number=number, text=text)
 
 
