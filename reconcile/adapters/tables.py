@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from reconcile.adapters.audit_chain import plain
+from reconcile.domain.instants import as_utc
 
 #: The newest migration. Repeated here because asking Alembic costs every command 0.8 s.
 HEAD_REVISION = "0005"
@@ -63,7 +64,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Aware UTC, whatever the session's time zone is."""
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return as_utc(value)
 
 
 class PlainText(TypeDecorator[str]):

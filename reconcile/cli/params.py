@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from reconcile.domain.instants import as_utc
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _AGO = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s?([smhd])(?:\s+ago)?")
@@ -31,7 +33,7 @@ class Instant(click.ParamType[datetime]):
             if ago is not None:
                 return datetime.now(UTC) - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
             instant = datetime.fromisoformat(text)
-            return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+            return as_utc(instant)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is no time: use 2026-11-24, 2026-11-24T12:00Z or 24h (ago)", param, ctx)
 
@@ -52,7 +54,7 @@ class Deadline(click.ParamType[datetime]):
                 instant = now + timedelta(seconds=float(ahead[1]) * _SECONDS[ahead[2]])
             else:
                 instant = datetime.fromisoformat(text)
-                instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+                instant = as_utc(instant)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is no time: use 2027-01-31, 2027-01-31T12:00Z or 7d (from now)", param, ctx)
         if instant <= now:

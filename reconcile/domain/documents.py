@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from reconcile.domain.instants import as_utc
 from reconcile.domain.model import (
     AnyEnrollment,
     Enrollment,
@@ -128,7 +129,7 @@ def instant(value: object) -> datetime | None:
     if not isinstance(value, datetime):
         return None
     try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return as_utc(value)
     except (OverflowError, ValueError):  # the year 1 or 9999 with an offset
         return None
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, distinct, func, select
 
+from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
 from reconcile.domain.summary import RunStatus
 from reconcile.reports.digest import Past
@@ -40,11 +41,5 @@ def past(connection: Connection, *, since: datetime, until: datetime) -> Past:
         outcomes=Counter({Outcome(outcome): count for outcome, count in outcomes}),
         runs=statuses,
         aborted=aborted,
-        last_completed=_utc(last),
+        last_completed=as_utc(last),
     )
-
-
-def _utc(instant: datetime | None) -> datetime | None:
-    if instant is None:
-        return None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -10,13 +10,13 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, exists, func, or_, select, true
 
 from reconcile.domain.documents import normalise_email
+from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
 from reconcile.reports.cells import tidy
 from reconcile.reports.model import Cell, ReportFilter, Row
@@ -36,7 +36,7 @@ def attempt_rows(connection: Connection, chosen: ReportFilter, *, with_emails: b
         .order_by(row.attempt_id)
     )
     for found in stream(connection, _with_people(query) if with_emails else query):
-        started, finished = _utc(found.started_at), _utc(found.finished_at)
+        started, finished = as_utc(found.started_at), as_utc(found.finished_at)
         yield {
             "run_id": found.run_id,
             "attempt_id": found.attempt_id,
@@ -122,7 +122,7 @@ def latest_verdicts(
 
 def enrollment_row(found: Any) -> Row:
     """A row of the view `enrollments` out of one that `latest_verdicts` found."""
-    paid, access = _utc(found.paid_at), _utc(found.access_at)
+    paid, access = as_utc(found.paid_at), as_utc(found.access_at)
     return {
         "enrollment_id": found.enrollment_id,
         "payment_id": found.payment_id,
@@ -136,8 +136,8 @@ def enrollment_row(found: Any) -> Row:
         "paid_to_access_seconds": round((access - paid).total_seconds(), 3) if access and paid else None,
         "amount": amount(found.amount_e4),
         "currency": found.currency,
-        "first_seen": _utc(found.first_seen),
-        "last_seen": _utc(found.last_seen),
+        "first_seen": as_utc(found.first_seen),
+        "last_seen": as_utc(found.last_seen),
     }
 
 
@@ -146,9 +146,9 @@ def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
     run = RUNS.c
     conditions: list[ColumnElement[bool]] = []
     if chosen.since is not None:
-        conditions.append(run.started_at >= _utc(chosen.since))
+        conditions.append(run.started_at >= as_utc(chosen.since))
     if chosen.until is not None:
-        conditions.append(run.started_at < _utc(chosen.until))
+        conditions.append(run.started_at < as_utc(chosen.until))
     if chosen.run is not None:
         conditions.append(run.run_id == chosen.run)
     # What is left of the filter is about attempts: runs that made at least one such.
@@ -160,7 +160,7 @@ def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
         conditions.append(exists().where(ATTEMPTS.c.run_id == run.run_id, *about))
     query = select(RUNS).where(*conditions).order_by(run.started_at, run.run_id)
     for found in stream(connection, query):
-        started, finished = _utc(found.started_at), _utc(found.finished_at)
+        started, finished = as_utc(found.started_at), as_utc(found.finished_at)
         counts = json.loads(found.outcomes)
         yield {
             "run_id": found.run_id,
@@ -198,9 +198,9 @@ def _conditions(connection: Connection, chosen: ReportFilter) -> list[ColumnElem
     row = ATTEMPTS.c
     conditions: list[ColumnElement[bool]] = [true()]
     if chosen.since is not None:
-        conditions.append(row.started_at >= _utc(chosen.since))
+        conditions.append(row.started_at >= as_utc(chosen.since))
     if chosen.until is not None:
-        conditions.append(row.started_at < _utc(chosen.until))
+        conditions.append(row.started_at < as_utc(chosen.until))
     if chosen.course is not None:
         conditions.append(row.course == chosen.course)
     if chosen.run is not None:
@@ -237,10 +237,3 @@ def _email(*, with_emails: bool) -> ColumnElement[Any]:
 
 def _with_people(query: Select[Any]) -> Select[Any]:
     return query.outerjoin(PEOPLE, PEOPLE.c.person_key == ATTEMPTS.c.email_key)
-
-
-def _utc(value: datetime | None) -> datetime | None:
-    """Aware UTC: SQLite keeps UTC without saying so, PostgreSQL answers in the session's zone."""
-    if value is None:
-        return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

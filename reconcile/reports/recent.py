@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from reconcile.domain.instants import as_utc
 from reconcile.domain.summary import RunStatus
 from reconcile.reports.tables import RUNS
 
@@ -50,13 +51,8 @@ def last_good_sign(connection: Connection) -> datetime | None:
         found.finished_at if found.status == RunStatus.COMPLETED.value else found.heartbeat_at
         for found in connection.execute(query)
     ]
-    return max((_aware(sign) for sign in signs if sign is not None), default=None)
-
-
-def _aware(instant: datetime) -> datetime:
-    # SQLite keeps naive UTC.
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return max((as_utc(sign) for sign in signs if sign is not None), default=None)
 
 
 def _iso(instant: datetime | None) -> str | None:
-    return _aware(instant).isoformat() if instant is not None else None
+    return as_utc(instant).isoformat() if instant is not None else None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select
 
+from reconcile.domain.instants import as_utc
 from reconcile.domain.story import Event
 from reconcile.reports.tables import ATTEMPTS, INTERVENTIONS
 
@@ -32,14 +32,9 @@ def audit_events(connection: Connection, enrollment_id: str) -> Iterator[Event]:
             ended = ", ".join(str(word) for word in words if word)
         sent = _SENT.get(row.action, "looked")
         number = f" (attempt {row.number})" if row.number else ""
-        yield Event(at=_utc(row.started_at), who=f"run {row.run_id}", what=f"{sent}{number}: {ended}")
+        yield Event(at=as_utc(row.started_at), who=f"run {row.run_id}", what=f"{sent}{number}: {ended}")
     asked = select(INTERVENTIONS).where(INTERVENTIONS.c.enrollment_id == enrollment_id)
     for row in connection.execute(asked.order_by(INTERVENTIONS.c.intervention_id).limit(_MOST)):
-        until = f" until {_utc(row.until):%Y-%m-%d %H:%M} UTC" if row.until is not None else ""
+        until = f" until {as_utc(row.until):%Y-%m-%d %H:%M} UTC" if row.until is not None else ""
         why = f": {row.because}" if row.because else ""
-        yield Event(at=_utc(row.at), who=row.who, what=f"asked to {row.kind}{until}{why}")
-
-
-def _utc(instant: datetime) -> datetime:
-    # SQLite keeps naive UTC.
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        yield Event(at=as_utc(row.at), who=row.who, what=f"asked to {row.kind}{until}{why}")

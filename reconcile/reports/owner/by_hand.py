@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Row as Found
 from sqlalchemy import select
 
+from reconcile.domain.instants import as_utc
 from reconcile.reports.model import Cell, Row
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import LISTED, Scope, words
+from reconcile.reports.owner.part import Scope, listing, words
 from reconcile.reports.owner.section import Figure, Section, Table
 from reconcile.reports.owner.words import counted
 from reconcile.reports.tables import INTERVENTIONS
@@ -72,16 +73,16 @@ class ByHand:
 def _row(found: Found[tuple[object, ...]]) -> dict[str, Cell]:
     return {
         "enrollment_id": found.enrollment_id,
-        "until": _utc(found.until),
+        "until": as_utc(found.until),
         "because": found.because,
         "who": found.who,
-        "at": _utc(found.at),
+        "at": as_utc(found.at),
     }
 
 
 def _table(rows: list[Row]) -> Table:
-    return Table(
-        name="ignored",
+    return listing(
+        "ignored",
         caption="Orders that are left alone",
         columns=(
             words("enrollment_id", 24),
@@ -91,14 +92,6 @@ def _table(rows: list[Row]) -> Table:
             words("who", 20),
             words("at", 20),
         ),
-        rows=rows[:LISTED],
-        left_out=max(len(rows) - LISTED, 0),
+        rows=rows,
         command="reconcile ignore --list",
     )
-
-
-def _utc(instant: datetime | None) -> datetime | None:
-    # SQLite keeps naive UTC.
-    if instant is None:
-        return None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -9,8 +9,8 @@ from decimal import Decimal
 from reconcile.reports.cells import tidy
 from reconcile.reports.model import Row
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import LISTED, Learners, Purse, Scope, numbers, words
-from reconcile.reports.owner.section import Section, Table
+from reconcile.reports.owner.part import Learners, Purse, Scope, listing, numbers, words
+from reconcile.reports.owner.section import Section
 from reconcile.reports.owner.words import counted, moneys
 
 
@@ -71,8 +71,8 @@ class Courses:
             title="Per course",
             words=_words(ranked),
             tables=[
-                Table(
-                    name="courses",
+                listing(
+                    "courses",
                     caption="Orders that reconcile has seen, by course",
                     columns=(
                         words("course", 28),
@@ -81,12 +81,11 @@ class Courses:
                         numbers("without_access"),
                         numbers("learners_without_access"),
                     ),
-                    rows=rows[:LISTED],
-                    left_out=max(len(rows) - LISTED, 0),
+                    rows=rows,
                     command="reconcile report --view enrollments --format csv",
                 ),
-                Table(
-                    name="courses_money",
+                listing(
+                    "courses_money",
                     caption="Money paid without access, by course and currency",
                     columns=(
                         words("course", 28),
@@ -94,8 +93,7 @@ class Courses:
                         numbers("orders"),
                         numbers("amount", 14),
                     ),
-                    rows=amounts[:LISTED],
-                    left_out=max(len(amounts) - LISTED, 0),
+                    rows=amounts,
                     command="reconcile report --view enrollments --format csv",
                 ),
             ]

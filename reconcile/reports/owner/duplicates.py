@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconcile.reports.model import Row
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import LISTED, Purse, Scope, numbers, oldest, words
+from reconcile.reports.owner.part import Purse, Scope, listing, numbers, oldest, words
 from reconcile.reports.owner.section import Figure, Section, Table
 from reconcile.reports.owner.words import counted, moneys
 
@@ -56,8 +56,8 @@ class Duplicates:
 
 
 def _table(rows: list[Row]) -> Table:
-    return Table(
-        name="duplicates",
+    return listing(
+        "duplicates",
         caption="Payments for the same learner and course",
         columns=(
             words("email", 26),
@@ -70,8 +70,7 @@ def _table(rows: list[Row]) -> Table:
             words("outcome"),
             words("enrollment_id", 24),
         ),
-        rows=rows[:LISTED],
-        left_out=max(len(rows) - LISTED, 0),
+        rows=rows,
         command="reconcile report --view attempts --format csv",
     )
 

@@ -11,7 +11,7 @@ from reconcile.domain.model import Reason
 from reconcile.reports.model import Row
 from reconcile.reports.owner.buckets import buckets
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import LISTED, Scope, numbers, words
+from reconcile.reports.owner.part import Scope, listing, numbers, words
 from reconcile.reports.owner.runs import Runs
 from reconcile.reports.owner.section import Bars, Figure, Section, Table
 from reconcile.reports.owner.words import between, counted, listed
@@ -120,8 +120,8 @@ class Leaks:
                     "runs_stopped_with": " ".join(self._at_the_time(start, end)) or None,
                 }
             )
-        return Table(
-            name="leaks",
+        return listing(
+            "leaks",
             caption="Leaks, the latest first, by the time of payment",
             columns=(
                 words("from", 20),
@@ -131,8 +131,7 @@ class Leaks:
                 numbers("usual"),
                 words("runs_stopped_with", 20),
             ),
-            rows=rows[:LISTED],
-            left_out=max(len(rows) - LISTED, 0),
+            rows=rows,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,9 +13,9 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from reconcile.reports.model import Column, ReportFilter
+from reconcile.reports.model import Column, ReportFilter, Row
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.section import Section
+from reconcile.reports.owner.section import Section, Table
 
 #: Rows of a list of orders: what one reads; the command beside the table has all of them.
 LISTED = 100
@@ -108,3 +108,17 @@ def words(name: str, width: int = 16) -> Column:
 def numbers(name: str, width: int = 10) -> Column:
     """A column of numbers."""
     return Column(name=name, width=max(width, len(name)), numeric=True)
+
+
+def listing(
+    name: str, *, caption: str, columns: Sequence[Column], rows: Sequence[Row], command: str = ""
+) -> Table:
+    """A table of the first `LISTED` rows, which says how many it leaves out."""
+    return Table(
+        name=name,
+        caption=caption,
+        columns=columns,
+        rows=rows[:LISTED],
+        left_out=max(len(rows) - LISTED, 0),
+        command=command,
+    )

@@ -13,7 +13,7 @@ from reconcile.domain.summary import RunStatus
 from reconcile.reports.model import ReportFilter, Row
 from reconcile.reports.owner.buckets import MOST, Buckets, buckets
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import LISTED, Scope, numbers, words
+from reconcile.reports.owner.part import Scope, listing, numbers, words
 from reconcile.reports.owner.section import Figure, Section, Table, TimeLine, Unit
 from reconcile.reports.owner.words import between, counted, moment, span
 from reconcile.reports.queries import run_rows
@@ -152,8 +152,8 @@ class Runs:
             }
             for outage in reversed(self.outages.found)
         ]
-        return Table(
-            name="outages",
+        return listing(
+            "outages",
             caption="Outages, the latest first: from the first run that stopped to one that went through",
             columns=(
                 words("reason", 20),
@@ -162,7 +162,6 @@ class Runs:
                 numbers("length_seconds"),
                 numbers("runs_stopped"),
             ),
-            rows=rows[:LISTED],
-            left_out=max(len(rows) - LISTED, 0),
+            rows=rows,
             command="reconcile report --view runs",
         )
