@@ -1,4 +1,4 @@
-"""Fixtures of the HTTP edge's tests: a raw server, and a client for it that has little patience."""
+"""No secret outlives its test; and for the HTTP edge a raw server, and a client with little patience."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from reconcile.adapters.http import Http
+from reconcile.redaction import forget_secrets
 from tests.fakes.raw_server import Edge, Handler, Serve, Server
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> Iterator[None]:
+    yield
+    forget_secrets()
 
 
 @pytest.fixture

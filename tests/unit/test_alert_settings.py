@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from reconcile.errors import ConfigurationError
-from reconcile.redaction import forget_secrets, redact
+from reconcile.redaction import redact
 from reconcile.settings import Settings
 from reconcile.settings.rules_alerts import nth, split_urls
 
 ENVIRON = {"MONGODB_URI": "mongodb://h/shop", "FRAPPE_LMS_BASE_URL": "https://lms.example.com"}
 TOKEN = "t0kenABCDEF"
-
-
-@pytest.fixture(autouse=True)
-def no_secrets() -> Iterator[None]:
-    yield
-    forget_secrets()
 
 
 def load(**environ: str) -> Settings:

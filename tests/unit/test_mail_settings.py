@@ -5,12 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from reconcile.errors import ConfigurationError
-from reconcile.redaction import forget_secrets, redact
+from reconcile.redaction import redact
 from reconcile.settings import Settings
 from reconcile.settings.mail_rules import course_address, sender, smtp_server
 
@@ -20,12 +19,6 @@ ENVIRON = {
     "RECONCILE_SMTP_URL": "smtp://shop:pa%2Fss%40word@mail.example.com",
     "RECONCILE_MAIL_FROM": "Shop <shop@example.com>",
 }
-
-
-@pytest.fixture(autouse=True)
-def no_secrets() -> Any:
-    yield
-    forget_secrets()
 
 
 def load(**environ: str) -> Settings:

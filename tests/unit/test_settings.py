@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.errors import ConfigurationError
-from reconcile.redaction import forget_secrets, redact
+from reconcile.redaction import redact
 from reconcile.settings import SETTINGS, Settings
 
 ENVIRON = {
@@ -20,12 +20,6 @@ ENVIRON = {
     "FRAPPE_LMS_BASE_URL": "https://lms.example.com",
     "FRAPPE_LMS_API_KEY": "0123abcd:s3cr3tvalue",
 }
-
-
-@pytest.fixture(autouse=True)
-def no_secrets() -> Any:
-    yield
-    forget_secrets()
 
 
 def load(**environ: str) -> Settings:

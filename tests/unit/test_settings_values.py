@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.errors import ConfigurationError
-from reconcile.redaction import forget_secrets
 from reconcile.settings import Settings, rules
 
 ENVIRON = {
@@ -17,12 +14,6 @@ ENVIRON = {
     "FRAPPE_LMS_BASE_URL": "https://lms.example.com",
     "FRAPPE_LMS_API_KEY": "0123abcd:s3cr3tvalue",
 }
-
-
-@pytest.fixture(autouse=True)
-def no_secrets() -> Any:
-    yield
-    forget_secrets()
 
 
 def load(**environ: str) -> Settings:
