@@ -10,6 +10,7 @@ from reconcile.domain.model import Outcome
 from reconcile.domain.summary import ExitCode
 from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
+from reconcile.reconciler.unmarked import find_unmarked
 from reconcile.reports.digest import Digest, last_working_day
 from reconcile.reports.period import past
 
@@ -38,6 +39,9 @@ def run(app: App) -> int:
 
 def _count_backlog(app: App, digest: Digest) -> None:
     """Page by page, so that memory stays the same whatever the backlog."""
+    now = app.ports.clock.now()
+    digest.unmarked = find_unmarked(app.ports.source, app.ports.audit, now)
+    digest.queue = app.ports.source.shop_queue(now)
     stream = app.ports.source.scan(Selection())
     while page := list(islice(stream, app.settings.page_size)):
         for item in page:

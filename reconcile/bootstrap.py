@@ -177,6 +177,7 @@ class App:
                 backoff_base=settings.backoff_base,
                 backoff_max=settings.backoff_max,
                 min_age=settings.min_age,
+                hold=settings.ambiguous_hold,
                 include_failed=include_failed,
                 immediately=immediately,
             ),
@@ -212,7 +213,6 @@ def build(
     remembered then, nobody is told. What runs do is counted in `metrics`; `alert_memory` is for a process
     that lives on from run to run. Raises ConfigurationError and AuditUnavailable.
     """
-    from reconcile.adapters.mongo_newest import NewestSale
     from reconcile.adapters.process import current_origin
     from reconcile.announcing import announcing, saying_nothing
     from reconcile.clock import SystemClock
@@ -222,12 +222,11 @@ def build(
     origin = current_origin()
     with ExitStack() as opened:
         audit = audit or wiring.audit(settings, opened, create=create_audit)
-        orders = lms = sales = None
+        shop = lms = None
         if source is None or leases is None:
             database = wiring.open_database(settings, opened)
-            sales = NewestSale(database, collection=settings.mongodb_collection)
-            orders = wiring.orders(settings, database)
-            source = source or wiring.source(settings, database)
+            shop = wiring.shop(settings, database)
+            source = source or shop.source
             leases = leases or wiring.leases(settings, database, origin)
         if platform is None:
             platform = lms = wiring.platform(settings, opened, clock, metrics=metrics)
@@ -242,13 +241,15 @@ def build(
         mail = wiring.mail(settings, ports, stop)
         told = saying_nothing()
         if create_audit:
-            told = announcing(settings, ports, stop=stop, memory=alert_memory, sales=sales)
+            told = announcing(
+                settings, ports, stop=stop, memory=alert_memory, sales=shop.sales if shop else None
+            )
         return App(
             settings,
             ports,
             stop=stop,
             resources=opened.pop_all(),
-            orders=orders,
+            orders=shop.orders if shop is not None else None,
             lms=lms,
             notify=notify,
             mail=mail,

@@ -1,13 +1,13 @@
 """What the use case needs from the world, as Protocols, with the values that cross them.
 
-Adapters implement these; tests implement them in memory, and one contract suite runs against both.
-Every method may raise what its docstring names and nothing else.
+Adapters implement these; tests do so in memory, and one contract suite runs against both. Every method may
+raise what its docstring names and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -21,11 +21,11 @@ from reconcile.domain.model import (
     History,
     Observation,
     Outcome,
-    Reason,
     Verdict,
 )
 from reconcile.domain.summary import RunSummary
 from reconcile.leases import Lease, Leases
+from reconcile.source import EnrollmentSource, Selection, WriteBack
 
 __all__ = [
     "AlreadyThere",
@@ -48,63 +48,6 @@ __all__ = [
     "Sight",
     "WriteBack",
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which unsynced orders a run looks at; the default is all of them."""
-
-    enrollment_ids: tuple[str, ...] = ()
-    email: str | None = None
-    course: str | None = None
-    since: datetime | None = None  #: paid at or after
-    limit: int | None = None
-    unnamed: bool = False  #: also what a run without a key has synced, to find the document's name
-
-    @property
-    def is_everything(self) -> bool:
-        """True where the run sees the whole backlog."""
-        return replace(self, unnamed=False) == Selection()
-
-
-@dataclass(frozen=True, kw_only=True)
-class WriteBack:
-    """What one order's document should say now. `at` is the run's own clock."""
-
-    enrollment_id: str
-    verdict: Verdict
-    at: datetime
-
-
-class EnrollmentSource(Protocol):
-    """The storefront's orders (MongoDB). Raises StoreUnavailable."""
-
-    def scan(self, selection: Selection) -> Iterator[AnyEnrollment]:
-        """Stream the paid, unsynced orders: each once, in constant memory."""
-        ...
-
-    def still_unsynced(self, enrollment_id: str) -> Reason | bool:
-        """Read one order again: True (paid, unsynced), False (synced meanwhile), or why not to write now.
-
-        NOT_PAID, or RETRY_JOB_ACTIVE: the storefront's worker has taken it up since the page was looked at.
-        """
-        ...
-
-    def retry_jobs_active(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
-        """Of these, the orders that the storefront's own retry worker is processing right now."""
-        ...
-
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, int]:
-        """How many paid orders there are for each learner and course, synced ones included."""
-        ...
-
-    def write_back(self, items: Sequence[WriteBack]) -> frozenset[str]:
-        """Write verdicts into the documents; the ids that took.
-
-        Guarded by `status: paid` and "not synced meanwhile"; may be repeated. A success also
-        completes the order's open retry jobs, first, so that a crash between the two is harmless.
-        """
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +108,10 @@ class Intent:
 
     run_id: str
     enrollment: Enrollment
-    number: int  #: counts the writes for this enrollment, from 1
+    number: int  #: counts our writes for this enrollment, from 1
     started_at: datetime
     flags: frozenset[str] = frozenset()
+    shop_tries: int = 0  #: how often the storefront itself had tried by then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +123,7 @@ class Record:
     action: str
     verdict: Verdict
     at: datetime
+    shop_tries: int = 0  #: how often the storefront itself had tried by then
 
 
 @dataclass(frozen=True, kw_only=True)

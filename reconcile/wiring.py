@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconcile.followup import FollowUp
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from reconcile.adapters.frappe import FrappeLms
+    from reconcile.adapters.mongo_newest import NewestSale
     from reconcile.adapters.mongo_orders import MongoOrders
     from reconcile.followup.metrics import Metrics
     from reconcile.mail_setup import Mail
@@ -55,25 +57,34 @@ def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, A
     return database
 
 
-def source(settings: Settings, database: Database[dict[str, Any]]) -> EnrollmentSource:
-    """The storefront's orders."""
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """What of the storefront's database is looked at."""
+
+    source: EnrollmentSource
+    orders: MongoOrders
+    sales: NewestSale
+
+
+def shop(settings: Settings, database: Database[dict[str, Any]]) -> Shop:
+    """The storefront's orders and its retry queue, read by one shop's rules."""
     from reconcile.adapters.email_rule import email_problem
     from reconcile.adapters.mongo import MongoSource
-
-    return MongoSource(
-        database,
-        collection=settings.mongodb_collection,
-        email_rule=email_problem,
-        page_size=settings.page_size,
-    )
-
-
-def orders(settings: Settings, database: Database[dict[str, Any]]) -> MongoOrders:
-    """The same orders, looked up from the other side."""
-    from reconcile.adapters.email_rule import email_problem
+    from reconcile.adapters.mongo_newest import NewestSale
     from reconcile.adapters.mongo_orders import MongoOrders
+    from reconcile.adapters.mongo_queue import RetryQueue
+    from reconcile.adapters.mongo_reading import OrderReader
 
-    return MongoOrders(database, collection=settings.mongodb_collection, email_rule=email_problem)
+    collection = settings.mongodb_collection
+    queue = RetryQueue(database, name=settings.retry_jobs_collection or None)
+    reader = OrderReader(email_rule=email_problem, placeholders=settings.placeholder_emails, queue=queue)
+    return Shop(
+        source=MongoSource(
+            database, collection=collection, reader=reader, queue=queue, page_size=settings.page_size
+        ),
+        orders=MongoOrders(database, collection=collection, reader=reader, queue=queue),
+        sales=NewestSale(database, collection=collection),
+    )
 
 
 def leases(settings: Settings, database: Database[dict[str, Any]], origin: Origin) -> Leases:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from reconcile.adapters import audit_rows as rows
 from reconcile.adapters.audit_interventions import ignored_until
@@ -51,6 +51,10 @@ def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterato
     """The history of each of these that has one. One query: counts, joined to the newest finished row."""
     row = attempts.c
     finished = row.finished_at.is_not(None)
+    # Versions before 0006 added one to the order's `retryCount` for each write.
+    known = row.shop_tries.is_not(None)
+    # What is skipped is not written back.
+    said = and_(finished, row.outcome != Outcome.SKIPPED.value)
     left_open = and_(row.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
     blamed_on_lms = and_(
         row.number > rows.NO_WRITE,
@@ -69,11 +73,17 @@ def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterato
     facts = (
         select(
             row.enrollment_id,
-            func.sum(row.counted).label("counted"),
+            # A visit is a run: its writes count once. One that a dead process left open may have been made.
+            func.count(func.distinct(_when(or_(row.counted > 0, left_open), row.run_id))).label("visits"),
+            func.count(func.distinct(_when(and_(row.counted > 0, known), row.run_id))).label("visits_added"),
+            func.count(_when(and_(row.counted > 0, ~known), 1)).label("writes_added"),
+            func.count(_when(row.number > rows.NO_WRITE, 1)).label("writes"),
             func.count(_when(blamed_on_lms, 1)).label("excused"),
             func.count(_when(and_(blamed_on_lms, row.attempt_id < last_success), 1)).label("disproved"),
             func.max(_when(finished, row.attempt_id)).label("newest"),
             func.max(_when(left_open, row.attempt_id)).label("open_attempt"),
+            func.max(_when(said, row.finished_at)).label("last_said_at"),
+            func.max(_when(row.number > rows.NO_WRITE, row.started_at)).label("last_write_at"),
         )
         .join(runs, runs.c.run_id == row.run_id)
         .where(row.enrollment_id.in_(enrollment_ids))
@@ -88,11 +98,15 @@ def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterato
         yield (
             found.enrollment_id,
             History(
-                attempts=int(found.counted),
+                visits=int(found.visits),
+                added=int(found.visits_added) + int(found.writes_added),
+                writes=int(found.writes),
                 excused=int(found.excused),
                 disproved=int(found.disproved),
                 last_outcome=_word(Outcome, found.outcome),
                 last_reason=_word(Reason, found.reason),
+                last_said_at=found.last_said_at,
+                last_write_at=found.last_write_at,
                 open_attempt=found.open_attempt,
             ),
         )

@@ -62,6 +62,7 @@ def run_progress(summary: RunSummary) -> Row:
         "scanned": summary.scanned,
         "lms_requests": summary.lms_requests,
         "lms_total": summary.lms_total,
+        "unmarked": summary.unmarked,
         "exit_code": int(summary.exit_code) if over else None,
         "outcomes": json.dumps({key.value: n for key, n in sorted(summary.outcomes.items()) if n}),
         "reasons": json.dumps({key.value: n for key, n in sorted(summary.reasons.items()) if n}),
@@ -78,6 +79,7 @@ def intent_row(intent: Intent, secret: bytes) -> Row:
         "started_at": intent.started_at,
         "flags": join_flags(intent.flags),
         "counted": 0,
+        "shop_tries": intent.shop_tries,
     }
 
 
@@ -90,6 +92,7 @@ def record_row(record: Record, secret: bytes) -> Row:
         "action": record.action,
         "started_at": record.at,
         "http_status": None,
+        "shop_tries": record.shop_tries,
         **verdict_columns(record.verdict, at=record.at),
     }
 

@@ -129,6 +129,10 @@ def _stand(standing: Standing, samples: list[Sample], written_at: datetime) -> N
     for sample in _named(samples, "reconcile_last_success_timestamp_seconds"):
         if sample.value > 0:
             standing.last_success = datetime.fromtimestamp(sample.value, UTC)
+    # A file of an earlier version does not tell these.
+    standing.unmarked = _known(samples, "reconcile_unmarked_orders")
+    standing.jobs_open = _known(samples, "reconcile_shop_jobs_open")
+    standing.jobs_overdue = _known(samples, "reconcile_shop_jobs_overdue")
     backlog = {sample.labels["status"]: sample.value for sample in _named(samples, "reconcile_backlog")}
     if not backlog or any(math.isnan(number) for number in backlog.values()):
         return
@@ -138,6 +142,12 @@ def _stand(standing: Standing, samples: list[Sample], written_at: datetime) -> N
     for sample in _named(samples, "reconcile_oldest_unsynced_seconds"):
         if sample.value > 0:
             standing.oldest_paid_at = written_at - timedelta(seconds=sample.value)
+
+
+def _known(samples: Iterable[Sample], name: str) -> int | None:
+    """A count that stands for itself; None where it is not there, or was not known."""
+    found = [sample.value for sample in _named(samples, name) if not math.isnan(sample.value)]
+    return _whole(found[0]) if found else None
 
 
 def _named(samples: Iterable[Sample], name: str) -> Iterator[Sample]:

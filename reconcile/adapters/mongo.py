@@ -1,41 +1,40 @@
 """EnrollmentSource on PyMongo: the storefront's orders and retry jobs, and what is written back.
 
-The collections are the storefront's. Read: the fields of `_PROJECTION`. Written: `frappeSync` of
+The collections are the storefront's. Read: the fields of `PROJECTION`. Written: `frappeSync` of
 paid, unsynced orders, and `status: completed` of their retry jobs. Nothing else.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
-from bson import ObjectId
 from pymongo import ReadPreference, UpdateOne, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from reconcile import log
+from reconcile.adapters.mongo_chunks import CHUNK, chunks
 from reconcile.adapters.mongo_errors import store_errors
-from reconcile.adapters.mongo_ids import document_id, enrollment_id, names_in_jobs, order_of_job
-from reconcile.adapters.mongo_scan import PROJECTION, Scan
+from reconcile.adapters.mongo_ids import document_id, enrollment_id
+from reconcile.adapters.mongo_queue import RetryQueue
+from reconcile.adapters.mongo_reading import PROJECTION, OrderReader, orders_for
+from reconcile.adapters.mongo_scan import Scan
+from reconcile.adapters.mongo_unmarked import unmarked_orders
 from reconcile.adapters.mongo_update import sync_update
-from reconcile.domain.documents import EmailRule, normalise_course, normalise_email, parse_enrollment
-from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment, Reason
+from reconcile.domain.documents import normalise_course, normalise_email, sync_state
+from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
+from reconcile.domain.payments import spellings
+from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
+from reconcile.domain.unmarked import Unmarked
 from reconcile.ports import Selection, WriteBack
 
 _log = log.get_logger(__name__)
 
 Document = dict[str, Any]
-
-#: A retry job that has been `processing` for longer is stuck (STOREFRONT: collection `retryjobs`).
-STUCK_AFTER = timedelta(minutes=10)
-RETRY_JOBS = "retryjobs"
-
-#: `$in` lists are cut to this: long ones are slow on small servers and gain nothing on large ones.
-CHUNK = 200
 
 #: Server codes that one document's content causes: a validator (121), a wrong type on the way (28, 14, 2),
 #: too large (17419, 10334), not storable (52, 57). Anything else is the server's own trouble.
@@ -53,35 +52,27 @@ class MongoSource:
         database: Database[Document],
         *,
         collection: str,
-        email_rule: EmailRule,
+        reader: OrderReader,
+        queue: RetryQueue,
         page_size: int = CHUNK,
     ) -> None:
         #: The primary, always: a stale secondary would show as unsynced what was just written.
         self._orders: Collection[Document] = database.get_collection(
             collection, read_preference=ReadPreference.PRIMARY, write_concern=JOURNALED
         )
-        self._jobs: Collection[Document] = database.get_collection(
-            RETRY_JOBS, read_preference=ReadPreference.PRIMARY, write_concern=JOURNALED
-        )
-        self._email_rule = email_rule
+        self._reader = reader
+        self._queue = queue
+        self._page_size = page_size
         self._scan = Scan(self._orders, page_size=page_size)
-
-    def _parse(self, document: Mapping[str, Any]) -> AnyEnrollment:
-        raw = document.get("_id")
-        created = raw.generation_time if isinstance(raw, ObjectId) else None
-        return parse_enrollment(
-            document,
-            enrollment_id=enrollment_id(raw),
-            email_rule=self._email_rule,
-            created_at=created,
-        )
 
     def scan(self, selection: Selection) -> Iterator[AnyEnrollment]:
         """Stream the paid, unsynced orders; what this run itself has just touched is not shown twice."""
         started = datetime.now(UTC)
         found = 0
-        for document in self._scan.documents(selection):
-            item = self._parse(document)
+        if selection.enrollment_ids:
+            selection = replace(selection, enrollment_ids=self._named(selection.enrollment_ids))
+        documents = self._scan.documents(selection, sent_as=self._sent_as(selection))
+        for item in self._reader.read(documents, at_once=self._page_size):
             if item.sync.is_synced and not (selection.unnamed and item.sync.is_unnamed):
                 continue
             if not _selected(item, selection):
@@ -94,43 +85,62 @@ class MongoSource:
             found += 1
             yield item
 
-    def still_unsynced(self, enrollment_id: str) -> Reason | bool:
-        """Read one order and its retry job again, right before a write."""
-        with store_errors("reading an order"):
-            document = self._orders.find_one(
-                {"_id": document_id(enrollment_id)}, {"status": 1, "frappeSync": 1}
-            )
-        if document is None or document.get("status") != "paid":
-            return Reason.NOT_PAID
-        if self._parse(document).sync.is_synced:
-            return False
-        return Reason.RETRY_JOB_ACTIVE if self.retry_jobs_active([enrollment_id]) else True
-
-    def retry_jobs_active(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
-        """Orders whose retry job is `processing` and not stuck."""
-        wanted = set(enrollment_ids)
-        if not wanted:
-            return frozenset()
-        since = datetime.now(UTC) - STUCK_AFTER
-        active = {"status": "processing", "processingStartedAt": {"$gt": since}}
-        with store_errors("reading retry jobs"):
-            # Few jobs are in work at any time: fewer than there are orders on a page.
-            jobs = self._jobs.find(active, {"enrollmentId": 1})
-            return frozenset(order_of_job(job) for job in jobs) & wanted
-
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, int]:
-        """Paid orders for each key, synced ones included (index `email, courseId, status`)."""
-        wanted = set(keys)
-        counts: Counter[EffectKey] = Counter()
-        members = sorted({key.member for key in wanted})
+    def _named(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The orders that people mean: by their own ids, by a payment, a checkout session or a retry job."""
+        wanted = [spelling for name in names for spelling in spellings(name)]
+        found = [*names, *self._queue.orders_of_jobs(names)]
         with store_errors("reading orders"):
-            for chunk in chunks(members):
-                query = {"email": {"$in": chunk}, "status": "paid"}
-                for document in self._orders.find(query, PROJECTION):
-                    item = self._parse(document)
-                    if isinstance(item, Enrollment) and item.key in wanted:
-                        counts[item.key] += 1
-        return counts
+            for chunk in chunks(wanted):
+                paid = self._orders.find({"paymentId": {"$in": chunk}}, {"_id": 1})
+                found += [enrollment_id(document["_id"]) for document in paid]
+        return tuple(dict.fromkeys(found))
+
+    def _sent_as(self, selection: Selection) -> tuple[str, ...]:
+        """The orders that the shop itself has sent to the LMS under the address that is asked for."""
+        if selection.email is None or selection.enrollment_ids:
+            return ()
+        return tuple(dict.fromkeys(self._queue.orders_sent_as([normalise_email(selection.email)])))
+
+    def read_again(self, enrollment_id: str) -> tuple[AnyEnrollment | None, ShopJob]:
+        """Read one order and its retry job again, right before a write."""
+        # The worker syncs the order and then ends its job: read the other way round, one of them shows it.
+        job = self._queue.jobs_of([enrollment_id]).get(enrollment_id, NO_JOB)
+        with store_errors("reading an order"):
+            document = self._orders.find_one({"_id": document_id(enrollment_id)}, PROJECTION)
+        return (None if document is None else self._reader.read_one(document)), job
+
+    def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
+        """What the storefront's retry queue knows of these orders."""
+        return self._queue.jobs_of(enrollment_ids)
+
+    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
+        """Paid orders for each key, synced ones included."""
+        with store_errors("reading orders"):
+            found = orders_for(self._orders, self._reader, set(keys), {"status": "paid"})
+        return {key: list(orders.values()) for key, orders in found.items()}
+
+    def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
+        """The orders, but these ids, that are paid and were never marked as paid. One cheap query."""
+        return unmarked_orders(self._orders, self._reader, now, without=without)
+
+    def shop_queue(self, now: datetime) -> ShopQueue:
+        """How the storefront's own retry queue stands. A few cheap queries."""
+        return self._queue.look(now)
+
+    def end_settled_jobs(self, now: datetime) -> int:
+        """End the overdue retry jobs of orders that are synced already; how many."""
+        ended = 0
+        for chunk in chunks(self._queue.overdue_orders(now)):
+            names = [document_id(each) for each in chunk]
+            with store_errors("reading orders"):
+                found = list(self._orders.find({"_id": {"$in": names}}, {"status": 1, "frappeSync": 1}))
+            settled = [
+                enrollment_id(each["_id"])
+                for each in found
+                if each.get("status") == "paid" and sync_state(each.get("frappeSync")).is_synced
+            ]
+            ended += self._queue.complete(settled, at=now)
+        return ended
 
     def write_back(self, items: Sequence[WriteBack]) -> frozenset[str]:
         """One unordered, guarded, journaled bulk write; retry jobs of the synced orders first."""
@@ -138,7 +148,7 @@ class MongoSource:
             return frozenset()
         done = [item.enrollment_id for item in items if item.verdict.outcome.has_access]
         with store_errors("writing orders"):
-            self._complete_jobs(done, at=max(item.at for item in items))
+            self._queue.complete(done, at=max(item.at for item in items))
             operations = [
                 UpdateOne({"_id": document_id(item.enrollment_id), "status": "paid"}, sync_update(item))
                 for item in items
@@ -167,14 +177,6 @@ class MongoSource:
                 )
             return int(details.get("nModified", 0))
 
-    def _complete_jobs(self, enrollment_ids: Sequence[str], *, at: datetime) -> None:
-        names = [name for each in enrollment_ids for name in names_in_jobs(each)]
-        for chunk in chunks(names):
-            self._jobs.update_many(
-                {"enrollmentId": {"$in": chunk}, "status": {"$in": ["pending", "processing"]}},
-                {"$set": {"status": "completed", "completedAt": at}},
-            )
-
     def _that_took(self, items: Sequence[WriteBack]) -> frozenset[str]:
         """A bulk result counts and does not name: read which documents say what was written."""
         ids = [document_id(item.enrollment_id) for item in items]
@@ -183,9 +185,9 @@ class MongoSource:
         with store_errors("reading orders"):
             for chunk in chunks(ids):
                 for document in self._orders.find({"_id": {"$in": chunk}}, {"frappeSync": 1}):
-                    item = self._parse(document)
-                    if item.sync.last_attempt == at[item.id]:
-                        took.add(item.id)
+                    name = enrollment_id(document["_id"])
+                    if sync_state(document.get("frappeSync")).last_attempt == at[name]:
+                        took.add(name)
         return frozenset(took)
 
 
@@ -199,16 +201,10 @@ def _selected(item: AnyEnrollment, selection: Selection) -> bool:
         return False
     if selection.course is not None and item.course != normalise_course(selection.course):
         return False
-    if selection.email is not None:
+    if selection.email is not None and selection.enrollment_ids:
         addresses = {item.email, item.member if isinstance(item, Enrollment) else item.email}
         if normalise_email(selection.email) not in addresses:
             return False
     if selection.since is not None:
         return item.paid_at is not None and item.paid_at >= selection.since
     return True
-
-
-def chunks(values: Sequence[Any]) -> Iterator[list[Any]]:
-    """Slices of at most CHUNK values."""
-    for start in range(0, len(values), CHUNK):
-        yield list(values[start : start + CHUNK])

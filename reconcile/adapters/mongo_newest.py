@@ -10,7 +10,7 @@ from pymongo import DESCENDING
 from pymongo.database import Database
 
 from reconcile.adapters.mongo_errors import store_errors
-from reconcile.domain.documents import instant
+from reconcile.domain.order_times import instant
 from reconcile.errors import StoreUnavailable
 
 

@@ -23,6 +23,7 @@ from pymongo.errors import AutoReconnect, CursorNotFound, ServerSelectionTimeout
 
 from reconcile.adapters.mongo_errors import store_errors
 from reconcile.adapters.mongo_ids import document_id
+from reconcile.adapters.mongo_reading import PROJECTION
 from reconcile.domain.documents import normalise_email
 from reconcile.domain.model import UNNAMED_LMS_ID
 from reconcile.ports import Selection
@@ -30,22 +31,6 @@ from reconcile.ports import Selection
 Document = dict[str, Any]
 
 _PAID: Document = {"status": "paid"}
-
-#: What the job reads of an order; the rest of the document never leaves the server.
-PROJECTION = {
-    "courseId": 1,
-    "email": 1,
-    "paymentId": 1,
-    "amount": 1,
-    "currency": 1,
-    "status": 1,
-    "timestamp": 1,
-    "createdAt": 1,
-    "lmsContext.frappeEmail": 1,
-    "affiliateData.affiliateEmail": 1,
-    "stripeEvents.processedAt": 1,
-    "frappeSync": 1,
-}
 
 #: Real MongoDB allows only equality in a partial filter, and `status` is the only field always
 #: there. It is not in the keys: the filter says it already.
@@ -105,9 +90,12 @@ class Scan:
         self._orders = orders
         self._page_size = page_size
 
-    def documents(self, selection: Selection) -> Iterator[Document]:
-        """The paid orders that may be unsynced, each once. Raises StoreUnavailable."""
-        for query, ordered in _queries(selection):
+    def documents(self, selection: Selection, *, sent_as: tuple[str, ...] = ()) -> Iterator[Document]:
+        """The paid orders that may be unsynced, each once. Raises StoreUnavailable.
+
+        `sent_as`: orders that belong to the address that is asked for, though they do not name it.
+        """
+        for query, ordered in _queries(selection, sent_as):
             with store_errors("reading orders"):
                 yield from self._ordered(query) if ordered else self._find(query)
 
@@ -133,7 +121,7 @@ class Scan:
             yield from found
 
 
-def _queries(selection: Selection) -> Iterator[tuple[Document, bool]]:
+def _queries(selection: Selection, sent_as: tuple[str, ...]) -> Iterator[tuple[Document, bool]]:
     if selection.enrollment_ids:
         names = [document_id(name) for name in dict.fromkeys(selection.enrollment_ids)]
         for start in range(0, len(names), _IDS):
@@ -142,7 +130,12 @@ def _queries(selection: Selection) -> Iterator[tuple[Document, bool]]:
         email = normalise_email(selection.email)
         yield _PAID | {"email": email}, False
         # The LMS account may carry another address than the buyer's; no index knows it.
-        yield _PAID | {"lmsContext.frappeEmail": email, "email": {"$ne": email}}, False
+        by_account = {"lmsContext.frappeEmail": email, "email": {"$ne": email}}
+        yield _PAID | by_account, False
+        neither = {"email": {"$ne": email}, "lmsContext.frappeEmail": {"$ne": email}}
+        names = [document_id(name) for name in sent_as]
+        for start in range(0, len(names), _IDS):
+            yield _PAID | neither | {"_id": {"$in": names[start : start + _IDS]}}, False
     else:
         yield from CLAUSES
         if selection.unnamed:

@@ -10,8 +10,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from reconcile.adapters import mongo_leases, mongo_scan
-from reconcile.adapters.mongo import RETRY_JOBS
+from reconcile.adapters import mongo_leases, mongo_queue, mongo_scan, mongo_unmarked
 from reconcile.adapters.mongo_errors import store_errors
 
 Document = dict[str, Any]
@@ -23,13 +22,6 @@ BY_LEARNER = IndexModel(
 )
 #: The LMS account where it is not the buyer's address: `drift` and `explain` look orders up by it.
 BY_ACCOUNT = IndexModel([("lmsContext.frappeEmail", ASCENDING)], name="reconcile_by_account", sparse=True)
-#: Completing an order's retry job must not read the whole queue.
-JOBS_BY_ORDER = IndexModel(
-    [("enrollmentId", ASCENDING), ("status", ASCENDING)], name="reconcile_jobs_by_order"
-)
-JOBS_BY_STATUS = IndexModel(
-    [("status", ASCENDING), ("processingStartedAt", ASCENDING)], name="reconcile_jobs_by_status"
-)
 
 
 @dataclass(frozen=True)
@@ -41,31 +33,36 @@ class Index:
     present: bool
 
 
-def indexes(database: Database[Document], *, collection: str) -> list[Index]:
-    """What is needed and what is there. Read only. Raises StoreUnavailable."""
+def indexes(database: Database[Document], *, collection: str, queue: str | None) -> list[Index]:
+    """What is needed and what is there. Read only. Raises StoreUnavailable.
+
+    `queue`: the storefront's retry queue, where it is another collection than the usual ones.
+    """
     found = []
-    for name, models in _needed(collection).items():
+    for name, models in _needed(database, collection, queue).items():
         there = _key_patterns(database[name])
         found += [Index(name, str(model.document["name"]), _pattern(model) in there) for model in models]
     return found
 
 
-def create_indexes(database: Database[Document], *, collection: str) -> list[Index]:
+def create_indexes(database: Database[Document], *, collection: str, queue: str | None) -> list[Index]:
     """Make what is missing; what had to be made. May be repeated. Raises StoreUnavailable."""
-    made = [index for index in indexes(database, collection=collection) if not index.present]
+    made = [index for index in indexes(database, collection=collection, queue=queue) if not index.present]
     missing = {(index.collection, index.name) for index in made}
     with store_errors("creating indexes"):
-        for name, models in _needed(collection).items():
+        for name, models in _needed(database, collection, queue).items():
             wanted = [model for model in models if (name, model.document["name"]) in missing]
             if wanted:
                 database[name].create_indexes(wanted)
     return made
 
 
-def _needed(collection: str) -> dict[str, list[IndexModel]]:
+def _needed(database: Database[Document], collection: str, queue: str | None) -> dict[str, list[IndexModel]]:
+    # The storefront makes its own queue: where it has none yet, none is made for it.
+    queues = mongo_queue.existing(database, queue)
     return {
-        collection: [*mongo_scan.INDEXES, BY_LEARNER, BY_ACCOUNT],
-        RETRY_JOBS: [JOBS_BY_ORDER, JOBS_BY_STATUS],
+        collection: [*mongo_scan.INDEXES, mongo_unmarked.INDEX, BY_LEARNER, BY_ACCOUNT],
+        **{name: list(mongo_queue.INDEXES) for name in queues},
         mongo_leases.COLLECTION: [mongo_leases.TTL_INDEX],
     }
 

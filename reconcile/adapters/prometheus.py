@@ -65,6 +65,24 @@ _ALL = (
         labels=("currency",),
         about="Money paid without confirmed access, in major units.",
     ),
+    Family(
+        name="reconcile_unmarked_orders",
+        kind="gauge",
+        labels=(),
+        about="Orders that somebody has paid and that the shop has never marked as paid.",
+    ),
+    Family(
+        name="reconcile_shop_jobs_open",
+        kind="gauge",
+        labels=(),
+        about="Jobs in the shop's own retry queue that are not done.",
+    ),
+    Family(
+        name="reconcile_shop_jobs_overdue",
+        kind="gauge",
+        labels=(),
+        about="Of these, the ones whose time has come and that nobody is at.",
+    ),
     Family(name="reconcile_run_duration_seconds", kind="histogram", labels=(), about="How long runs took."),
     Family(
         name="reconcile_lms_request_duration_seconds",
@@ -110,11 +128,14 @@ class _Collector:
         yield _numbers("reconcile_runs_total", _by_word(tally.runs))
         yield _numbers("reconcile_enrollments_total", tally.verdicts.items())
         yield _numbers("reconcile_backlog", _by_word(backlog))
-        yield _numbers("reconcile_oldest_unsynced_seconds", [((), math.nan if oldest is None else oldest)])
+        yield _numbers("reconcile_oldest_unsynced_seconds", _one(oldest))
         yield _numbers(
             "reconcile_unsynced_amount",
             _by_word(amounts if standing.backlog is not None else dict.fromkeys(amounts, math.nan)),
         )
+        yield _numbers("reconcile_unmarked_orders", _one(standing.unmarked))
+        yield _numbers("reconcile_shop_jobs_open", _one(standing.jobs_open))
+        yield _numbers("reconcile_shop_jobs_overdue", _one(standing.jobs_overdue))
         yield _spreads("reconcile_run_duration_seconds", [((), tally.durations)])
         yield _spreads("reconcile_lms_request_duration_seconds", tally.requests.items())
         yield _numbers(
@@ -130,6 +151,11 @@ def exposition(tally: Tally, standing: Standing, *, now: datetime, accept: str =
     registry.register(_Collector(tally, standing, now))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
+
+
+def _one(number: float | None) -> Samples:
+    """A number without labels; what nobody could look at yet is none."""
+    return [((), math.nan if number is None else number)]
 
 
 def _by_word(numbers: Mapping[str, float]) -> Samples:

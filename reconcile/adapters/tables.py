@@ -28,7 +28,7 @@ from reconcile.adapters.audit_chain import plain
 from reconcile.domain.instants import as_utc
 
 #: The newest migration. Repeated here because asking Alembic costs every command 0.8 s.
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0006"
 
 #: Under this key `meta` holds the secret of this database's keyed hashes.
 SECRET_KEY = "person_secret"  # noqa: S105  # the name of a row, not a secret
@@ -121,6 +121,7 @@ runs = Table(
     _count("exit_code", optional=True),
     _text("outcomes"),
     _text("reasons"),
+    _count("unmarked", optional=True),
 )
 
 attempts = Table(
@@ -149,6 +150,7 @@ attempts = Table(
     Column("amount_e4", BigInteger, nullable=True),
     _text("currency", optional=True),
     _instant("paid_at", optional=True),
+    _count("shop_tries", optional=True),
     # A number that was given once is never given again, also after `db prune`.
     sqlite_autoincrement=True,
 )

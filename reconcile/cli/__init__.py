@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Export the audit: tables, CSV, JSON."),
     "diagnose": ("diagnose", "Would a run succeed? If not, what to do first."),
     "explain": ("explain", "The whole story of one order: what happened, what is next, what to do."),
-    "retry": ("retry", "Try orders again now, whatever the backoff or the attempts used."),
+    "retry": ("retry", "Try orders again now, whatever the backoff or the visits used."),
     "ignore": ("ignore", "Leave an order alone for a while: a refund, a learner who left."),
     "drift": ("drift", "Compare both sides the other way round: gone, never paid, enrolled twice."),
     "mail": ("mail", "Show the mail to learners that was not sent, or send it again."),

@@ -32,7 +32,7 @@ TOUR: tuple[tuple[str, tuple[str, ...], frozenset[int]], ...] = (
     ),
     ("Prepare the audit database and MongoDB's indexes.", ("init",), frozenset({ExitCode.CONVERGED})),
     (
-        "The main job: give them their access. (Exit code 1: some orders need a person.)",
+        "The main job: give access, also where the shop gave up. (Exit code 1: some orders need a person.)",
         ("run",),
         frozenset({ExitCode.ATTENTION}),
     ),

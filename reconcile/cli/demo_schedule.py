@@ -79,15 +79,15 @@ def _live(script: Script, witness: Witness, lines: Callable[[], list[dict[str, A
 
     from jobs.timetable import timetable
     from reconcile.sandbox.clock import SimulatedClock
-    from reconcile.sandbox.day import LivingShop
+    from reconcile.sandbox.day_shop import LivingShop
     from reconcile.sandbox.servers import DATABASE
 
     settings, sandbox = witness.settings, witness.sandbox
     clock = SimulatedClock(script.start)
     with MongoClient[dict[str, Any]](sandbox.mongo.uri(DATABASE)) as client:
         database = client[DATABASE]
-        shop = LivingShop(script, database, sandbox.lms.site)
-        witness.by_webhook = shop.by_webhook
+        shop = LivingShop(script, database, sandbox.lms)
+        witness.by_shop = shop.by_shop
         runner = _runner(clock, witness)
         click.secho(f"# {script.start:%A %d %B %Y}: a shop, an LMS, and `reconcile schedule`", fg="cyan")
         for when, job in timetable(settings, after=script.start, until=script.end):

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 GIVEN = "learners given access by reconcile"
 IN_VAIN = "runs in vain while the LMS was down"
 PERSON = "orders that need a person"
+UNMARKED = "orders paid and never marked as paid"
 MAILED = "mails to learners with their access"
 TOLD = "alerts of the outage, and all-clears"
 TWICE = "learners enrolled twice"
-FACTS = (GIVEN, MAILED, IN_VAIN, TOLD, PERSON, TWICE)
+FACTS = (GIVEN, MAILED, IN_VAIN, TOLD, PERSON, UNMARKED, TWICE)
 
 
 @dataclass(kw_only=True)
@@ -38,7 +39,7 @@ class Witness:
     metrics: Metrics
     firings: int = 0
     sold: int = 0
-    by_webhook: set[str] = field(default_factory=set)  #: LMS enrollments that the shop itself has made
+    by_shop: set[str] = field(default_factory=set)  #: LMS enrollments that the shop itself has made
     orders: list[dict[str, Any]] = field(default_factory=list)  #: MongoDB's, at the end
     log: list[dict[str, Any]] = field(default_factory=list)
     notified: list[tuple[str, str]] = field(default_factory=list)  #: title and body
@@ -54,14 +55,15 @@ class Teller:
 
 def _script_says(witness: Witness) -> Mapping[str, int]:
     """What was bound to happen."""
-    from reconcile.sandbox.day import MALFORMED
+    from reconcile.sandbox import day
 
     script = witness.script
     return {
         GIVEN: len(script.left_to_us),
         MAILED: len(script.left_to_us),
         TOLD: 2 if script.start <= script.outage[0] < script.end else 0,
-        PERSON: sum(sale.fate == MALFORMED for sale in script.sales),
+        PERSON: sum(sale.fate in day.NEEDS_A_PERSON for sale in script.sales),
+        UNMARKED: sum(sale.fate == day.UNMARKED for sale in script.sales),
         TWICE: 0,
     }
 
@@ -102,13 +104,19 @@ def _audit_says(witness: Witness) -> Mapping[str, int]:
 def _orders_say(witness: Witness) -> Mapping[str, int]:
     synced = {order["frappeSync"].get("enrollmentId") for order in witness.orders} - {None}
     failed = [order for order in witness.orders if order["frappeSync"]["syncStatus"] == "failed"]
-    return {GIVEN: len(synced - witness.by_webhook), PERSON: len(failed)}
+    unmarked = [
+        order
+        for order in witness.orders
+        if order["status"] != "paid"
+        and any(event["status"] == "processing" for event in order["stripeEvents"])
+    ]
+    return {GIVEN: len(synced - witness.by_shop), PERSON: len(failed), UNMARKED: len(unmarked)}
 
 
 def _lms_says(witness: Witness) -> Mapping[str, int]:
     site = witness.sandbox.lms.site
     names = {row["name"] for row in site.enrollments()}
-    return {GIVEN: len(names - witness.by_webhook), TWICE: len(site.duplicates())}
+    return {GIVEN: len(names - witness.by_shop), TWICE: len(site.duplicates())}
 
 
 def _metrics_say(witness: Witness) -> Mapping[str, int]:

@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
-from reconcile.adapters.mongo_orders import RetryJob
+from reconcile.adapters.mongo_queue import RetryJob
 from reconcile.bootstrap import App
 from reconcile.cli.context import application
+from reconcile.cli.explain_look import Look, look
 from reconcile.cli.params import emails_option, json_option
-from reconcile.domain.model import AnyEnrollment, Decision, Enrollment, Observation
+from reconcile.domain.decision import shop_tried_at, shop_tries
+from reconcile.domain.model import NO_HISTORY, AnyEnrollment, Decision, Enrollment, History
+from reconcile.domain.shop_texts import PAID, paid_word
 from reconcile.domain.story import Event, Verdict, concluded, observed
 from reconcile.domain.summary import ExitCode
 from reconcile.errors import ReconcileError
@@ -35,7 +38,9 @@ class Explained:
     """One order with all that is known about it."""
 
     item: AnyEnrollment
-    lms_now: str
+    seen: Look
+    history: History
+    unmarked: bool  #: somebody has paid, and the order does not say so
     verdict: Verdict
     timeline: list[Event]
 
@@ -47,7 +52,8 @@ class Explained:
 def command(*, what: str, as_json: bool, with_emails: bool) -> int:
     """Tell the story of an enrollment id, a payment id or an e-mail address.
 
-    The order, each attempt, what the LMS says now, what happens next, and what a person should do.
+    A checkout session (cs_…) and the id of a retry job of the shop's find an order, too. The order, each
+    attempt, what the LMS says now, what happens next, and what a person should do.
     """
     with application(create_audit=False, quiet=True) as app:
         found = [_explained(app, item) for item in app.orders.look_up(what)]
@@ -59,7 +65,7 @@ def command(*, what: str, as_json: bool, with_emails: bool) -> int:
         for each in found:
             _print(each, with_emails=with_emails)
         if not found:
-            click.echo("No order has this enrollment id, payment id or e-mail address.")
+            click.echo("No order has this enrollment id, payment id, checkout session or e-mail address.")
             click.echo(
                 "To do: look in the payment provider: a payment without an order never reached the shop."
             )
@@ -67,29 +73,20 @@ def command(*, what: str, as_json: bool, with_emails: bool) -> int:
 
 
 def _explained(app: App, item: AnyEnrollment) -> Explained:
-    observation, failure = _look(app, item)
-    decision: Decision | None = None
+    seen = look(app, item)
+    history = app.ports.audit.history([item.id]).get(item.id, NO_HISTORY)
+    unmarked = not item.paid and app.orders.is_unmarked(item.id, app.ports.clock.now())
+    decision, failure = None, seen.failure
     if failure is None and item.paid and not item.sync.is_synced:
         decision, failure = _decide(app, item)
     return Explained(
         item=item,
-        lms_now=observed(observation, failure=failure),
-        verdict=concluded(item, decision, observation, failure=failure),
-        timeline=sorted([*_shop_events(app, item), *_audit_events(app, item)]),
+        seen=seen,
+        history=history,
+        unmarked=unmarked,
+        verdict=concluded(item, decision, seen.observation, failure=failure, unmarked=unmarked),
+        timeline=sorted([*_shop_events(app, item, history), *_audit_events(app, item)]),
     )
-
-
-def _look(app: App, item: AnyEnrollment) -> tuple[Observation | None, str | None]:
-    """What the LMS shows now, or why it does not."""
-    if not isinstance(item, Enrollment):
-        return None, None
-    try:
-        app.ports.platform.ping()
-        if app.ports.platform.verified:
-            app.ports.platform.prove_sight()
-        return app.ports.platform.observe([item.key])[item.key], None
-    except ReconcileError as error:
-        return None, redact(str(error))
 
 
 def _decide(app: App, item: AnyEnrollment) -> tuple[Decision | None, str | None]:
@@ -104,23 +101,28 @@ def _decide(app: App, item: AnyEnrollment) -> tuple[Decision | None, str | None]
     return None, None
 
 
-def _shop_events(app: App, item: AnyEnrollment) -> list[Event]:
+def _shop_events(app: App, item: AnyEnrollment, history: History) -> list[Event]:
     sync, events = item.sync, []
-    if item.paid_at is not None:
+    if item.ordered_at is not None:
         price = f"{item.amount} {item.currency}" if item.amount is not None else "amount unknown"
-        events.append(Event(at=item.paid_at, who="shop", what=f"ordered {item.course or '?'}, {price}"))
+        events.append(Event(at=item.ordered_at, who="shop", what=f"ordered {item.course or '?'}, {price}"))
+    if item.paid_at is not None and paid_word(item) == PAID:
+        events.append(Event(at=item.paid_at, who="shop", what="paid, by Stripe's event"))
     if sync.last_attempt is not None:
+        who = "shop" if shop_tried_at(item, history) is not None else "reconcile"
         said = ", ".join(
             filter(None, [sync.status, f"retryCount {sync.retry_count}", redact(sync.error or "")])
         )
-        events.append(Event(at=sync.last_attempt, who="shop", what=f"last synced: {said}"))
+        events.append(Event(at=sync.last_attempt, who=who, what=f"last synced: {said}"))
     jobs = app.orders.retry_jobs(item.id)
     return events + [Event(at=job.next_at, who="shop", what=_job(job)) for job in jobs if job.next_at]
 
 
 def _job(job: RetryJob) -> str:
+    plural = "" if job.attempts == 1 else "s"
     error = f", {job.error}" if job.error else ""
-    return f"the shop's own retry job is due: {job.status}, {job.attempts} attempts{error}"
+    due = "is due" if job.status == "pending" else "was due last"
+    return f"the shop's own retry job {due}: {job.status}, {job.attempts} attempt{plural}{error}"
 
 
 def _audit_events(app: App, item: AnyEnrollment) -> list[Event]:
@@ -135,20 +137,31 @@ def _audit_events(app: App, item: AnyEnrollment) -> list[Event]:
 
 
 def _as_json(each: Explained, *, with_emails: bool) -> dict[str, Any]:
-    item, verdict = each.item, each.verdict
+    item, verdict, seen = each.item, each.verdict, each.seen
+    account = item.member if isinstance(item, Enrollment) else None
     return {
         "enrollment_id": item.id,
         "payment_id": item.payment_id,
-        "email": _address(item, with_emails=with_emails),
+        "email": _address(item.email, with_emails=with_emails),
+        "account": _address(account, with_emails=with_emails),
+        "account_from": _account_from(item),
+        "sent_as": [
+            {"email": _address(address, with_emails=with_emails), "lms_now": _now(seen, address)}
+            for address in seen.others
+        ],
         "course": item.course,
         "amount": float(item.amount) if item.amount is not None else None,
         "currency": item.currency,
         "paid": item.paid,
+        "unmarked": each.unmarked,
+        "ordered_at": item.ordered_at.isoformat() if item.ordered_at else None,
         "paid_at": item.paid_at.isoformat() if item.paid_at else None,
         "sync_status": item.sync.status,
         "synced": item.sync.is_synced,
         "lms_enrollment_id": item.sync.lms_id,
-        "lms_now": each.lms_now,
+        "visits": each.history.visits,
+        "shop_tries": shop_tries(item, each.history),
+        "lms_now": _lms_now(seen, with_emails=with_emails),
         "action": verdict.action,
         "reason": verdict.reason.value if verdict.reason else None,
         "until": verdict.until.isoformat() if verdict.until else None,
@@ -165,17 +178,40 @@ def _print(each: Explained, *, with_emails: bool) -> None:
     paid = "paid" if item.paid else "not paid"
     price = f"{item.amount} {item.currency.upper()}" if item.amount is not None else "amount unknown"
     click.secho(f"Order {item.id} ({item.payment_id or 'no payment id'})", bold=True)
-    who = _address(item, with_emails=with_emails) or "no address"
+    who = _address(item.email, with_emails=with_emails) or "no address"
     click.echo(f"  {who}, {item.course or 'no course'}: {price}, {paid}")
     for event in each.timeline:
         click.echo(f"  {event.at:%Y-%m-%d %H:%M:%S}  {event.who}: {event.what}")
-    click.echo(f"LMS now: the learner {each.lms_now}.")
+    visits, tries = each.history.visits, shop_tries(item, each.history)
+    click.echo(f"Tries: {visits} visit{'' if visits == 1 else 's'} of ours, {tries} by the shop.")
+    if isinstance(item, Enrollment) and item.member_from is not None:
+        account = _address(item.member, with_emails=with_emails)
+        click.echo(f"The LMS account is {account}, from {item.member_from}.")
+    click.echo(f"LMS now: the learner {_lms_now(each.seen, with_emails=with_emails)}.")
+    for address in each.seen.others:
+        sent = _address(address, with_emails=with_emails)
+        click.echo(f"The shop itself has sent {sent} to the LMS: the learner {_now(each.seen, address)}.")
     click.echo(f"Next: {verdict.next_step}.")
     click.secho(f"To do: {verdict.to_do}.", bold=True)
     click.echo()
 
 
-def _address(item: AnyEnrollment, *, with_emails: bool) -> str | None:
-    if item.email is None:
+def _lms_now(seen: Look, *, with_emails: bool) -> str:
+    """What the LMS says, and under which address, where that is not the order's."""
+    now = observed(seen.observation, failure=seen.failure)
+    found_as = _address(seen.found_as, with_emails=with_emails)
+    return f"{now} as {found_as}, the address that the shop itself has sent" if found_as else now
+
+
+def _now(seen: Look, address: str) -> str:
+    return observed(seen.others[address], failure=seen.failure)
+
+
+def _account_from(item: AnyEnrollment) -> str | None:
+    return item.member_from if isinstance(item, Enrollment) else None
+
+
+def _address(address: str | None, *, with_emails: bool) -> str | None:
+    if address is None:
         return None
-    return item.email if with_emails else mask_email(item.email)
+    return address if with_emails else mask_email(address)

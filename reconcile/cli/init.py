@@ -31,7 +31,9 @@ def command(*, dry_run: bool) -> int:
     url = settings.audit_url.get_secret_value()
     with ExitStack() as opened:
         database = open_database(settings, opened)
-        wanted = mongo_setup.indexes(database, collection=settings.mongodb_collection)
+        wanted = mongo_setup.indexes(
+            database, collection=settings.mongodb_collection, queue=settings.retry_jobs_collection or None
+        )
         if dry_run:
             revision = audit_schema.current(url)
             state = (
@@ -45,7 +47,9 @@ def command(*, dry_run: bool) -> int:
             return 0
         before, after = audit_schema.upgrade(url)
         click.echo(f"audit schema: {after}" + ("" if before == after else f" (was {before or 'missing'})"))
-        made = mongo_setup.create_indexes(database, collection=settings.mongodb_collection)
+        made = mongo_setup.create_indexes(
+            database, collection=settings.mongodb_collection, queue=settings.retry_jobs_collection or None
+        )
         for index in wanted:
             click.echo(f"index {index.collection}.{index.name}: {'made' if index in made else 'there'}")
     return 0

@@ -102,7 +102,7 @@ def selection_options(function: Function) -> Function:
             click.option("--email", metavar="E", help="Only this learner."),
             click.option("--course", metavar="SLUG", help="Only this course."),
             click.option("--since", type=INSTANT, metavar="T", help="Paid since (24h, 2026-11-24)."),
-            click.option("--include-failed", is_flag=True, help="Also those out of attempts."),
+            click.option("--include-failed", is_flag=True, help="Also those whose visits are used up."),
         ]
     ):
         function = option(function)

@@ -31,7 +31,8 @@ Examples:
   reconcile retry --all --yes
 
 A hold after an unanswered write is kept, an ignored order stays ignored, and nobody unpaid is
-enrolled: `retry` leaves out the backoff, the count of attempts and the age of the order, nothing else.
+enrolled: `retry` leaves out the backoff, the count of visits and the age of the order (but for the first
+minute, in which the shop's own call may be on its way), nothing else.
 """
 
 
@@ -56,7 +57,7 @@ def command(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Try orders again now, whatever the backoff or the attempts used. Needs a scope.
+    """Try orders again now, whatever the backoff or the visits used. Needs a scope.
 
     Shows what it will do, asks, and records who asked.
     """

@@ -53,6 +53,16 @@ def print_summary(summary: RunSummary) -> None:
         console.print(table)
     for reason, count in summary.reasons.most_common():
         console.print(f"  {count} x {reason.value}: {SENTENCES[reason]}", style="dim")
+    if summary.came_back:
+        was = "was" if summary.came_back == 1 else "were"
+        console.print(f"{summary.came_back} of them {was} given up on before (status failed), and tried now.")
+    if summary.unmarked:
+        are = "order is" if summary.unmarked == 1 else "orders are"
+        console.print(
+            f"{summary.unmarked} more {are} paid at Stripe and never marked as paid in the shop: "
+            "`reconcile diagnose` names them.",
+            style="yellow",
+        )
     if summary.left_over:
         console.print(f"{summary.left_over} more are left for the next run (--max-enrolls).", style="yellow")
     if summary.status is RunStatus.COMPLETED and summary.outcomes[Outcome.FAILED]:

@@ -5,39 +5,72 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from heapq import nlargest
+from itertools import islice
 
 from reconcile.bootstrap import App
 from reconcile.diagnosis.checks import Check, ok, warning
 from reconcile.domain.backlog import Backlog
-from reconcile.domain.model import MalformedEnrollment, SyncStatus
+from reconcile.domain.model import NO_HISTORY, MalformedEnrollment, SyncStatus
+from reconcile.domain.shop_texts import UNMARKED_REMEDY, money, unmarked_line
+from reconcile.domain.unmarked import Unmarked
 from reconcile.ports import Selection
+from reconcile.reconciler.unmarked import find_unmarked
+from reconcile.redaction import mask_email
 
 _COURSES, _BACKLOG = "courses", "backlog"
 #: Causes of failure that are named one by one.
 _MOST = 10
+#: Unmarked orders that are named, the oldest first.
+_NAMED = 5
 
 
 def backlog_checks(app: App) -> Iterator[Check]:
-    """Every course of the backlog, the statuses, the failed ones by cause. Raises what the ports raise."""
-    backlog, courses, causes = Backlog(), Counter[str](), Counter[str]()
-    for item in app.ports.source.scan(Selection()):
-        backlog.add(item)
-        if isinstance(item, MalformedEnrollment):
-            causes[item.reason.value] += 1
-            continue
-        courses[item.course] += 1
-        if item.sync.status == SyncStatus.FAILED:
-            causes[_short(item.sync.error)] += 1
+    """Courses, statuses, the failed ones by cause, what was never marked. Raises what the ports raise."""
+    backlog, given_up, courses = Backlog(), Backlog(), Counter[str]()
+    causes: dict[str, Backlog] = {}
+    stream = app.ports.source.scan(Selection())
+    while page := list(islice(stream, app.settings.page_size)):
+        histories = app.ports.audit.history([item.id for item in page])
+        for item in page:
+            backlog.add(item)
+            if isinstance(item, MalformedEnrollment):
+                causes.setdefault(item.reason.value, Backlog()).add(item)
+                continue
+            courses[item.course] += 1
+            if item.sync.status != SyncStatus.FAILED:
+                continue
+            if histories.get(item.id, NO_HISTORY).visits:
+                causes.setdefault(_short(item.sync.error), Backlog()).add(item)
+            else:
+                given_up.add(item)
     yield from _courses(courses, app.lms.probe().courses() if app.ports.platform.verified else None)
     statuses = ", ".join(f"{count} {name}" for name, count in backlog.statuses().items() if count)
     yield ok(_BACKLOG, "sync status", statuses or "every paid order is synced")
-    for cause, count in causes.most_common(_MOST):
+    if given_up.unsynced:
+        says = f"{_with_money(given_up, 'given up on by the shop')}; the next run tries them"
+        yield ok(_BACKLOG, "given up", says)
+    for cause, these in nlargest(_MOST, causes.items(), key=lambda found: found[1].unsynced):
         yield warning(
             _BACKLOG,
             "failed",
-            f"{count} x {cause}",
+            _with_money(these, cause),
             "`reconcile report --view enrollments --outcome failed`, then `reconcile explain ID`",
         )
+    yield _unmarked(find_unmarked(app.ports.source, app.ports.audit, app.ports.clock.now()))
+
+
+def _with_money(these: Backlog, what: str) -> str:
+    sums = money([(name, these.amount(name)) for name in sorted(these.amounts)])
+    return f"{these.unsynced} x {what}" + (f", {sums}" if sums else "")
+
+
+def _unmarked(found: Unmarked) -> Check:
+    if not found.count:
+        return ok(_BACKLOG, "unmarked", "every order that was paid at Stripe is marked as paid")
+    named = [f"{item.id} ({mask_email(item.email or '') or 'no e-mail'})" for item in found.samples[:_NAMED]]
+    more = f" and {found.count - len(named)} more" if found.count > len(named) else ""
+    return warning(_BACKLOG, "unmarked", f"{unmarked_line(found)}: {', '.join(named)}{more}", UNMARKED_REMEDY)
 
 
 def _courses(wanted: Mapping[str, int], there: Mapping[str, bool] | None) -> Iterator[Check]:
@@ -65,4 +98,4 @@ def _courses(wanted: Mapping[str, int], there: Mapping[str, bool] | None) -> Ite
 
 def _short(error: str | None) -> str:
     """What failures have in common: the sentence without what stands in brackets behind it."""
-    return (error or "no error was written down").partition(" (")[0][:120]
+    return " ".join((error or "no error was written down").split()).partition(" (")[0][:120]

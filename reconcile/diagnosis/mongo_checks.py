@@ -1,19 +1,23 @@
-"""MongoDB: reachable, the storefront's, and cheap to search."""
+"""MongoDB: reachable, the storefront's, and cheap to search; and whether the shop works its own queue."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
 from reconcile.adapters import mongo_health, mongo_setup
 from reconcile.adapters.mongo_health import MongoHealth
+from reconcile.adapters.mongo_queue import RetryQueue
 from reconcile.diagnosis.checks import Check, ok, problem, warning
+from reconcile.domain.shop_queue import ShopQueue
+from reconcile.domain.shop_texts import WORKER_REMEDY, idle_line, queue_counts
 from reconcile.domain.summary import ExitCode
 from reconcile.errors import ConfigurationError, ReconcileError
 from reconcile.settings import Settings
 from reconcile.wiring import open_database
 
-_AREA = "mongodb"
+_AREA, _QUEUE = "mongodb", "retry queue"
 #: Seconds by which clocks may differ before backoffs and ages become wrong.
 _SKEW = 30.0
 
@@ -24,7 +28,9 @@ def mongo_checks(settings: Settings) -> Iterator[Check]:
         try:
             database = open_database(settings, opened)
             seen = mongo_health.look(database, collection=settings.mongodb_collection)
-            indexes = mongo_setup.indexes(database, collection=settings.mongodb_collection)
+            name, now = settings.retry_jobs_collection or None, datetime.now(UTC)
+            indexes = mongo_setup.indexes(database, collection=settings.mongodb_collection, queue=name)
+            queue = RetryQueue(database, name=name).look(now)
         except ConfigurationError as error:
             yield problem(_AREA, "reachable", "; ".join(error.problems), error.hint or "correct MONGODB_URI")
             return
@@ -49,6 +55,7 @@ def mongo_checks(settings: Settings) -> Iterator[Check]:
         )
     else:
         yield ok(_AREA, "clock", "agrees with ours")
+    yield _retry_queue(queue, now)
 
 
 def _collection(seen: MongoHealth, settings: Settings) -> Check:
@@ -62,3 +69,15 @@ def _collection(seen: MongoHealth, settings: Settings) -> Check:
     if not seen.orders:
         return warning(_AREA, "collection", f"{name} is empty", "nothing, if the shop has no orders yet")
     return ok(_AREA, "collection", f"{name} looks like the storefront's")
+
+
+def _retry_queue(queue: ShopQueue, now: datetime) -> Check:
+    """The storefront's own: where it is, how it stands, and whether somebody works it."""
+    if queue.collection is None:
+        return ok(
+            _AREA, _QUEUE, "there is none; set MONGODB_RETRY_JOBS_COLLECTION if it is under another name"
+        )
+    says = f"{queue.collection}: {queue_counts(queue)}"
+    if idle := idle_line(queue, now):
+        return warning(_AREA, _QUEUE, f"{says}; {idle}", WORKER_REMEDY)
+    return ok(_AREA, _QUEUE, says)

@@ -14,7 +14,10 @@ from statistics import median
 
 from reconcile.domain.alert_groups import Group, Groups
 from reconcile.domain.alerts import DAY, Cause, Findings, Kind
+from reconcile.domain.shop_queue import ShopQueue
+from reconcile.domain.shop_texts import PAID, idle_line, paid_word, queue_counts
 from reconcile.domain.summary import RunStatus
+from reconcile.domain.unmarked import Unmarked
 
 #: So many of the usual intervals without a successful run are silence.
 SILENT_INTERVALS = 3
@@ -73,6 +76,9 @@ class Situation:
     successes: Sequence[datetime] | None = None  #: when the last successful runs began, the newest first
     emptiness: Emptiness | None = None
     drift: Mapping[str, int] | None = None
+    queue: ShopQueue | None = None
+    unmarked: Unmarked | None = None
+    unmarked_lines: Sequence[str] = ()  #: which those are, as it may be shown; the oldest first
 
 
 @dataclass
@@ -88,6 +94,7 @@ def find_causes(situation: Situation) -> Findings:
     _judge_silence(situation, found)
     _judge_backlog(situation, found)
     _judge_emptiness(situation, found)
+    _judge_shop(situation, found)
     if situation.drift is not None:
         found.judged.add(Kind.DRIFT)
         if count := sum(situation.drift.values()):
@@ -125,6 +132,7 @@ def _judge_run(situation: Situation, found: _Found) -> None:
                 count=1,
                 amounts=everybody.amounts,
                 oldest_paid_at=everybody.oldest_paid_at,
+                oldest_word=everybody.oldest_word,
                 note=_behind(run, everybody.count),
                 remedy=run.hint,
             )
@@ -192,6 +200,7 @@ def _cause(kind: Kind, subject: str, group: Group) -> Cause:
         count=group.count,
         amounts=group.amounts,
         oldest_paid_at=group.oldest_paid_at,
+        oldest_word=group.oldest_word,
         samples=group.samples if is_list else group.samples[:_EXAMPLES],
         note=note,
     )
@@ -219,6 +228,34 @@ def _judge_emptiness(situation: Situation, found: _Found) -> None:
                 note=f"The last scan that found an order was {last:%Y-%m-%d %H:%M} UTC; {sales}.",
             )
         )
+
+
+def _judge_shop(situation: Situation, found: _Found) -> None:
+    """What the shop has left undone: it holds whether runs succeed or not."""
+    queue, unmarked = situation.queue, situation.unmarked
+    if queue is not None:
+        found.judged.add(Kind.SHOP_WORKER)
+        if idle := idle_line(queue, situation.at):
+            found.causes.append(
+                Cause(
+                    kind=Kind.SHOP_WORKER,
+                    count=queue.overdue,
+                    note=f"{idle[:1].upper()}{idle[1:]}. Its queue: {queue_counts(queue)}.",
+                )
+            )
+    if unmarked is not None:
+        found.judged.add(Kind.UNMARKED)
+        if unmarked.count:
+            found.causes.append(
+                Cause(
+                    kind=Kind.UNMARKED,
+                    count=unmarked.count,
+                    amounts=unmarked.amounts,
+                    oldest_paid_at=unmarked.oldest_paid_at,
+                    oldest_word=paid_word(unmarked.samples[0]) if unmarked.samples else PAID,
+                    samples=tuple(situation.unmarked_lines[:_EXAMPLES]),
+                )
+            )
 
 
 def _is_suspicious(emptiness: Emptiness, now: datetime) -> bool:

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from reconcile.domain.alerts import DAY, Kind
 from reconcile.domain.model import AnyEnrollment, History, MalformedEnrollment, Outcome, Reason
+from reconcile.domain.shop_texts import PAID, paid_word
 
 #: So many orders of a group are named, the oldest first: a list for support, of bounded length.
 MOST_SAMPLES = 20
@@ -58,6 +59,7 @@ class Group:
     count: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     oldest_paid_at: datetime | None = None
+    oldest_word: str = PAID  #: `paid`, or `ordered` where that order tells no payment
     _amounts: Counter[str] = field(default_factory=Counter)
     _samples: list[tuple[datetime, str, str]] = field(default_factory=list)
 
@@ -70,7 +72,7 @@ class Group:
             self._amounts[item.currency] += int(item.amount.scaleb(4).to_integral_value())
         paid = item.paid_at
         if paid is not None and (self.oldest_paid_at is None or paid < self.oldest_paid_at):
-            self.oldest_paid_at = paid
+            self.oldest_paid_at, self.oldest_word = paid, paid_word(item)
         insort(self._samples, (paid or _LONG_AGO, item.id, line))
         del self._samples[MOST_SAMPLES:]
 

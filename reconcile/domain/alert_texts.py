@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from reconcile.domain.alerts import AlertState, Cause, Kind, News, Step
+from reconcile.domain.shop_texts import UNMARKED_REMEDY, WORKER_REMEDY, minute, money
 
 #: Longer titles are cut by the services themselves, at worse places.
 _MAX_TITLE = 150
@@ -28,6 +28,8 @@ REMEDIES: dict[Kind, str] = {
     Kind.MEMBER_DISABLED_LONG: "Enable the accounts in the LMS; access follows by itself.",
     Kind.DRIFT: "Look at the differences before anything is repaired.",
     Kind.SCAN_EMPTY: "See that MONGODB_URI and MONGODB_COLLECTION name the shop's live orders.",
+    Kind.SHOP_WORKER: WORKER_REMEDY,
+    Kind.UNMARKED: UNMARKED_REMEDY,
 }
 
 #: What to type next; `{subject}` is the course or the reason.
@@ -44,6 +46,8 @@ COMMANDS: dict[Kind, str] = {
     Kind.MEMBER_DISABLED_LONG: "reconcile report --view enrollments --reason member_disabled --with-emails",
     Kind.DRIFT: "reconcile drift",
     Kind.SCAN_EMPTY: "reconcile status",
+    Kind.SHOP_WORKER: "reconcile status",
+    Kind.UNMARKED: "reconcile diagnose",
 }
 
 _HEADLINES: dict[Kind, str] = {
@@ -57,6 +61,8 @@ _HEADLINES: dict[Kind, str] = {
     Kind.MEMBER_DISABLED_LONG: "{orders} with a disabled LMS account for more than a day",
     Kind.DRIFT: "drift, {number} between shop and LMS",
     Kind.SCAN_EMPTY: "scans find no order any more",
+    Kind.SHOP_WORKER: "the shop's own worker does not run, {jobs} overdue",
+    Kind.UNMARKED: "{checkouts} paid at Stripe and never marked as paid in the shop",
 }
 
 _OPENINGS = {
@@ -98,17 +104,14 @@ def bundle(messages: Sequence[Message]) -> Message:
     return Message(title=title, body="\n\n----\n\n".join(parts))
 
 
-def money(amounts: Sequence[tuple[str, Decimal]]) -> str:
-    """`12,345.00 USD, 10.00 EUR`; empty where there is none."""
-    return ", ".join(f"{amount:,.2f} {currency.upper()}" for currency, amount in amounts if amount)
-
-
 def what_is(cause: Cause, alert_age: timedelta) -> str:
     """The cause in a line, with its count."""
     plural = "" if cause.count == 1 else "s"
     course = cause.subject.removeprefix("course:")
     return _HEADLINES[cause.kind].format(
         orders=f"{cause.count} paid order{plural}",
+        checkouts=f"{cause.count} order{plural}",
+        jobs=f"{cause.count} job{plural}",
         number=f"{cause.count} difference{plural}",
         subject=cause.subject,
         where=f"for course {course}" if course != cause.subject else cause.subject,
@@ -130,6 +133,8 @@ def what_was(key: str) -> str:
         Kind.MEMBER_DISABLED_LONG: "nobody waits with a disabled account any more",
         Kind.DRIFT: "shop and LMS agree",
         Kind.SCAN_EMPTY: "scans find orders again, or new ones are sold",
+        Kind.SHOP_WORKER: "the shop's own worker runs again, or nothing is due",
+        Kind.UNMARKED: "every order that was paid at Stripe is marked as paid",
     }
     return words[Kind(kind)] if kind in words else key
 
@@ -162,11 +167,11 @@ def _body(cause: Cause, headline: str, state: AlertState | None, now: datetime) 
 
 def _since(cause: Cause, state: AlertState | None, now: datetime) -> str:
     seen = state.first_seen_at if state is not None else now
-    text = f"Since {_instant(seen)}"
+    text = f"Since {minute(seen)}"
     if now - seen >= timedelta(minutes=1):
         text += f" ({span(now - seen)})"
     if cause.oldest_paid_at is not None:
-        text += f"; the oldest order was paid {_instant(cause.oldest_paid_at)}"
+        text += f"; the oldest order was {cause.oldest_word} {minute(cause.oldest_paid_at)}"
     return f"{text}."
 
 
@@ -176,7 +181,7 @@ def _all_clear(key: str, before: AlertState, now: datetime) -> str:
     lasted = span(end - before.first_seen_at)
     return (
         f"{words[:1].upper()}{words[1:]}.\n"
-        f"It lasted from {_instant(before.first_seen_at)} to {_instant(end)} ({lasted}).\n"
+        f"It lasted from {minute(before.first_seen_at)} to {minute(end)} ({lasted}).\n"
         "\n"
         "What to do: nothing."
     )
@@ -184,7 +189,3 @@ def _all_clear(key: str, before: AlertState, now: datetime) -> str:
 
 def _title(text: str) -> str:
     return text if len(text) <= _MAX_TITLE else f"{text[: _MAX_TITLE - 1]}…"
-
-
-def _instant(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M} UTC"

@@ -41,6 +41,8 @@ class Kind(StrEnum):
     MEMBER_DISABLED_LONG = "member_disabled_long"
     DRIFT = "drift"
     SCAN_EMPTY = "scan_empty"
+    SHOP_WORKER = "shop_worker"
+    UNMARKED = "unmarked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,7 @@ class Cause:
     count: int = 1  #: what "tenfold" is about
     amounts: tuple[tuple[str, Decimal], ...] = ()  #: money paid without access, by currency, major units
     oldest_paid_at: datetime | None = None
+    oldest_word: str = "paid"  #: what that instant is: `paid`, or `ordered` where no payment is told
     samples: tuple[str, ...] = ()  #: lines for support, e-mail addresses masked
     note: str = ""  #: what else is known, in one sentence
     remedy: str = ""  #: what to do, where the kind alone does not tell

@@ -17,6 +17,7 @@ from reconcile.domain.model import (
     Reason,
     Verdict,
 )
+from reconcile.domain.retry import RetryPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +149,10 @@ def excuse(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome=Outcome.RETRYING, reason=reason, attempts=0)
 
 
-def judge(verdict: Verdict, *, used_before: int, max_attempts: int) -> Verdict:
-    """`retrying` becomes `failed` where this verdict uses up the last attempt."""
+def judge(verdict: Verdict, *, visits_before: int, policy: RetryPolicy) -> Verdict:
+    """`retrying` becomes `failed` where this visit, after so many before it, was the last one."""
     if verdict.outcome is not Outcome.RETRYING or not verdict.attempts:
         return verdict
-    if used_before + verdict.attempts < max_attempts:
+    if not policy.is_used_up(visits_before + 1):
         return verdict
     return replace(verdict, outcome=Outcome.FAILED)

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from reconcile.domain.model import AnyEnrollment, SyncStatus
+from reconcile.domain.shop_texts import PAID, paid_word
 
 #: The word for an order whose sync status is absent, or none that the storefront knows.
 UNSET = "unset"
@@ -22,6 +23,7 @@ class Backlog:
     amounts: Counter[str] = field(default_factory=Counter)
     oldest_paid_at: datetime | None = None
     oldest_id: str | None = None
+    oldest_word: str = PAID  #: `paid`, or `ordered` where that order tells no payment
 
     def add(self, item: AnyEnrollment) -> None:
         """Count one unsynced order."""
@@ -32,6 +34,7 @@ class Backlog:
             self.amounts[item.currency] += int(item.amount.scaleb(4).to_integral_value())
         if item.paid_at is not None and (self.oldest_paid_at is None or item.paid_at < self.oldest_paid_at):
             self.oldest_paid_at, self.oldest_id = item.paid_at, item.id
+            self.oldest_word = paid_word(item)
 
     @property
     def unsynced(self) -> int:

@@ -3,7 +3,8 @@
 The order of the rules is the policy: never for an unpaid order; not for one that a person has asked
 to leave alone; not while somebody else is at it;
 what the LMS already has is only confirmed; nothing is written for a key that is held; what waits
-for somebody outside uses up nothing; then attempts, then backoff, then enroll.
+for somebody outside uses up nothing; then our visits, then backoff, then enroll. What the storefront
+itself tried before uses up nothing of ours.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from reconcile.domain.model import (
     Defer,
     Enroll,
     Enrolled,
-    Enrollment,
     GiveUp,
     History,
     MalformedEnrollment,
@@ -30,32 +30,72 @@ from reconcile.domain.model import (
     Wait,
 )
 from reconcile.domain.retry import RetryPolicy
+from reconcile.domain.shop_errors import was_answered
 
 
-def attempts_used(enrollment: AnyEnrollment, history: History) -> int:
-    """Attempts used up so far: the storefront's count or ours, whichever is higher.
+def shop_at_it(
+    item: AnyEnrollment, history: History, policy: RetryPolicy, now: datetime
+) -> Skip | Defer | None:
+    """Why the order is the storefront's for now; None where nothing says that it may be at it.
 
-    `retryCount` survives the loss of the audit database; the audit survives a write-back that did
-    not get through. An administrator's manual retry (`manualRetry`) starts the count anew in the
-    document, and then the document is believed.
+    Its worker has it in work; a sign of a payment or of a try of its own is young; or its last try was not
+    answered and may still be carried out.
     """
-    if enrollment.sync.manual_retry:
-        return enrollment.sync.retry_count
-    return max(enrollment.sync.retry_count, history.attempts)
+    if history.retry_job_active:
+        return Skip(Reason.RETRY_JOB_ACTIVE)
+    if is_too_new(item, history, policy, now):
+        return Skip(Reason.TOO_NEW)
+    held = shop_hold_until(item, history, policy, now)
+    return Defer(held, Reason.LEASE_HELD) if held is not None else None
 
 
-#: Seconds that an order may lie ahead of our clock: so far two machines' clocks may differ. An instant
-#: further ahead is a broken document, not a new order.
-_CLOCKS_DIFFER = 3600.0
+def is_too_new(item: AnyEnrollment, history: History, policy: RetryPolicy, now: datetime) -> bool:
+    """True while the storefront may still be at it: any sign of a payment or of a try of its own is young.
+
+    An instant may lie as far ahead of our clock as the age is that we leave to the storefront: so far two
+    machines' clocks may differ. Further ahead it is a broken date and tells nothing.
+    """
+    age = timedelta(seconds=policy.young)
+    return any(abs(now - at) < age for at in (*item.touched, shop_tried_at(item, history)) if at)
 
 
-def is_too_new(enrollment: Enrollment, *, policy: RetryPolicy, now: datetime) -> bool:
-    """True while the webhook may still be at it: the order, or its payment, is younger than `min_age`."""
-    youngest = [instant for instant in (enrollment.paid_at, enrollment.settled_at) if instant is not None]
-    if not youngest:
-        return False
-    age = now - max(youngest)
-    return timedelta(seconds=-_CLOCKS_DIFFER) < age < timedelta(seconds=policy.min_age)
+def shop_tried_at(item: AnyEnrollment, history: History) -> datetime | None:
+    """When the storefront itself last tried; None where the order's last try is none or ours.
+
+    Ours is what carries our last verdict's instant (BSON keeps milliseconds). A try that cannot be told
+    is the storefront's: then we wait, once, for minutes.
+    """
+    last, ours = item.sync.last_attempt, history.last_said_at
+    if last is None or (ours is not None and abs(last - ours) < timedelta(milliseconds=1)):
+        return None
+    return last
+
+
+def shop_tries(item: AnyEnrollment, history: History) -> int:
+    """How often the storefront tried, by the count in the order.
+
+    The storefront writes its own count there, whatever stood there; ours is added to what is there.
+    """
+    if shop_tried_at(item, history) is not None:
+        return item.sync.retry_count
+    return max(0, item.sync.retry_count - history.added)
+
+
+def shop_hold_until(
+    item: AnyEnrollment, history: History, policy: RetryPolicy, now: datetime
+) -> datetime | None:
+    """Until when the storefront's own last try may still be carried out by the LMS; None where it is over.
+
+    A time-out cancels nothing (FRAPPE, point 4), whoever gave up.
+    """
+    tried = shop_tried_at(item, history)
+    if tried is None or was_answered(item.sync.error):
+        return None
+    hold = timedelta(seconds=policy.hold)
+    is_over = now >= tried + hold
+    # As far as two clocks may differ it is ahead of ours; further ahead it is a broken date.
+    is_broken = tried > now + timedelta(seconds=max(policy.min_age, policy.hold))
+    return None if is_over or is_broken else tried + hold
 
 
 def before_looking(
@@ -66,13 +106,14 @@ def before_looking(
         return Skip(Reason.NOT_PAID)
     if history.ignored_until is not None and history.ignored_until > now:
         return Skip(Reason.IGNORED)
-    if isinstance(enrollment, MalformedEnrollment):
+    if isinstance(enrollment, MalformedEnrollment) and enrollment.reason is not Reason.PLACEHOLDER_EMAIL:
         return GiveUp(enrollment.reason)
     if history.retry_job_active:
         return Skip(Reason.RETRY_JOB_ACTIVE)
-    if not policy.immediately and is_too_new(enrollment, policy=policy, now=now):
+    if is_too_new(enrollment, history, policy, now):
         return Skip(Reason.TOO_NEW)
-    return None
+    # The storefront has had its time to tell whose a made-up address is.
+    return GiveUp(enrollment.reason) if isinstance(enrollment, MalformedEnrollment) else None
 
 
 def decide(
@@ -88,26 +129,35 @@ def decide(
         return early
     if isinstance(observation, Enrolled):
         return Confirm(observation.lms_id)
-    if history.hold_until is not None and history.hold_until > now:
-        return Defer(history.hold_until, Reason.LEASE_HELD)
+    held = _held_until(enrollment, history, policy, now)
+    if held is not None:
+        return Defer(held, Reason.LEASE_HELD)
     if type(observation) in WAITS:
         return Wait(WAITS[type(observation)])
     if isinstance(observation, Unknown) and history.last_outcome is Outcome.WAITING:
         # Without a key the only look is a write: as often as the longest backoff, not every run.
-        due = policy.probe_at(enrollment.id, last_attempt=enrollment.sync.last_attempt, now=now)
+        due = policy.probe_at(enrollment.id, last_write=history.last_write_at, now=now)
         return Defer(due, Reason.BACKOFF) if due > now else Enroll()
     return _may_enroll(enrollment, history, policy, now)
 
 
 def _may_enroll(enrollment: AnyEnrollment, history: History, policy: RetryPolicy, now: datetime) -> Decision:
-    """Not there, and nothing outside stands in the way: attempts left, and due?"""
+    """Not there, and nothing outside stands in the way: visits left, and due?"""
     if policy.immediately:
         return Enroll()
-    attempts = attempts_used(enrollment, history)
-    if attempts >= policy.max_attempts:
+    if policy.is_used_up(history.visits):
         # Asked for by a person, who need not wait for a backoff that nobody else would end.
         return Enroll() if policy.include_failed else GiveUp(Reason.EXHAUSTED)
     if history.last_reason is not None and history.last_reason.lms_at_fault:
         return Enroll()
-    due = policy.due_at(enrollment.id, attempts=attempts, last_attempt=enrollment.sync.last_attempt, now=now)
+    due = policy.due_at(enrollment.id, visits=history.visits, last_write=history.last_write_at, now=now)
     return Defer(due, Reason.BACKOFF) if due > now else Enroll()
+
+
+def _held_until(
+    enrollment: AnyEnrollment, history: History, policy: RetryPolicy, now: datetime
+) -> datetime | None:
+    """The later end of the two holds: after a write of ours, after the storefront's own."""
+    ours = history.hold_until if history.hold_until is not None and history.hold_until > now else None
+    theirs = shop_hold_until(enrollment, history, policy, now)
+    return max((at for at in (ours, theirs) if at is not None), default=None)

@@ -9,12 +9,12 @@ compares them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from typing import Any
 
-from reconcile.domain.instants import as_utc
 from reconcile.domain.model import (
     AnyEnrollment,
     Enrollment,
@@ -22,20 +22,27 @@ from reconcile.domain.model import (
     Reason,
     SyncState,
 )
+from reconcile.domain.order_times import instant, order_times
 
 COURSE_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CURRENCY = re.compile(r"[a-z]{3}")
 #: Frappe names are varchar(140): anything longer cannot be a user or a course there.
-_MAX_NAME = 140
+MAX_NAME = 140
 _MAX_PAYMENT_ID = 255
 #: Amounts beyond this are no price but a broken number.
 _MAX_AMOUNT = Decimal(10) ** 12
 _MAX_RETRY_COUNT = 10**6
 
+#: Addresses that the storefront makes up where a checkout had none (STOREFRONT): they are nobody's.
+PLACEHOLDERS = ("temp_*@placeholder.com",)
+
 #: Says what is wrong with an address, or None. The library behind it lives outside the core.
 EmailRule = Callable[[str], str | None]
 
 Problem = tuple[Reason, str]
+
+#: Where a member's address may stand, beside the order's own `email`.
+_ACCOUNT, _RETRY_JOB = "lmsContext.frappeEmail", "the shop's retry job"
 
 
 def parse_enrollment(
@@ -44,23 +51,34 @@ def parse_enrollment(
     enrollment_id: str,
     email_rule: EmailRule,
     created_at: datetime | None = None,
+    placeholders: Sequence[str] = PLACEHOLDERS,
+    job_addresses: Sequence[str] = (),
 ) -> AnyEnrollment:
     """Read one order document. `created_at` is the instant that the document id itself tells, if any.
 
     Never raises; every problem is named. A structural problem makes it `malformed`; an address or a
-    slug that is a string but breaks the rules is `invalid_email` or `invalid_course`.
+    slug that is a string but breaks the rules is `invalid_email` or `invalid_course`; an address that
+    the shop made up (`placeholders`) is `placeholder_email`, unless another one is known: the LMS
+    account's, or what the shop itself sent to the LMS (`job_addresses`).
     """
     problems: list[Problem] = []
-    email = _email(document.get("email"), "email", email_rule, problems)
-    member = _member(document.get("lmsContext"), email_rule, problems) or email
+    email = own = _email(document.get("email"), "email", email_rule, problems)
+    member, found_in = _member(document.get("lmsContext"), email_rule, placeholders, problems), _ACCOUNT
+    if email is not None and is_placeholder(email, placeholders):
+        if member is None:
+            member, found_in = _sent(job_addresses, email_rule, placeholders), _RETRY_JOB
+        if member is None:
+            problems.append((Reason.PLACEHOLDER_EMAIL, "email was made up by the shop: it is nobody's"))
+        # A made-up address is never kept: nobody is mailed there, and no account is made of it.
+        email = member
     course = _course(document.get("courseId"), problems)
     payment_id = _payment_id(document.get("paymentId"), problems)
     amount = _amount(document.get("amount"), problems)
     currency = _currency(document.get("currency"), problems)
     paid = document.get("status") == "paid"
-    paid_at = instant(document.get("timestamp")) or instant(document.get("createdAt")) or created_at
+    times = order_times(document, created_at=created_at)
     sync = sync_state(document.get("frappeSync"))
-    if problems or email is None or member is None or course is None:
+    if problems or email is None or course is None:
         reasons = {reason for reason, _ in problems}
         return MalformedEnrollment(
             id=enrollment_id,
@@ -72,20 +90,24 @@ def parse_enrollment(
             amount=amount,
             currency=currency,
             paid=paid,
-            paid_at=paid_at,
+            paid_at=times.paid_at,
+            ordered_at=times.ordered_at,
+            touched=times.touched,
             sync=sync,
         )
     return Enrollment(
         id=enrollment_id,
         payment_id=payment_id,
-        member=member,
+        member=member or email,
         email=email,
         course=course,
         amount=amount,
         currency=currency,
         paid=paid,
-        paid_at=paid_at,
-        settled_at=_settled_at(document.get("stripeEvents")),
+        paid_at=times.paid_at,
+        ordered_at=times.ordered_at,
+        touched=times.touched,
+        member_from=found_in if member not in (None, own) else None,
         referral_code=_referral(document.get("affiliateData")),
         sync=sync,
     )
@@ -94,6 +116,12 @@ def parse_enrollment(
 def normalise_email(value: str) -> str:
     """The storefront's rule: trimmed, lower case."""
     return value.strip().lower()
+
+
+def is_placeholder(email: str, patterns: Sequence[str] = PLACEHOLDERS) -> bool:
+    """Whether the shop made this address up: it matches one of the patterns (`*` and `?`)."""
+    address = normalise_email(email)
+    return any(fnmatchcase(address, pattern) for pattern in patterns)
 
 
 def normalise_course(value: str) -> str:
@@ -112,26 +140,7 @@ def sync_state(value: object) -> SyncState:
         error=_text(value.get("errorMessage")),
         retry_count=_count(value.get("retryCount")),
         last_attempt=instant(value.get("lastSyncAttempt")),
-        manual_retry=value.get("manualRetry") is True,
     )
-
-
-def instant(value: object) -> datetime | None:
-    """An aware UTC instant from a BSON date or an ISO 8601 string; None for anything else.
-
-    Naive values are UTC: that is what BSON dates are and what the storefront's strings mean.
-    """
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            return None
-    if not isinstance(value, datetime):
-        return None
-    try:
-        return as_utc(value)
-    except (OverflowError, ValueError):  # the year 1 or 9999 with an offset
-        return None
 
 
 def _email(value: object, name: str, rule: EmailRule, problems: list[Problem]) -> str | None:
@@ -142,18 +151,27 @@ def _email(value: object, name: str, rule: EmailRule, problems: list[Problem]) -
         problems.append((Reason.MALFORMED, f"{name} is {_kind(value)}, not a string"))
         return None
     email = normalise_email(value)
-    trouble = "is too long for the LMS" if len(email) > _MAX_NAME else rule(email)
+    trouble = "is too long for the LMS" if len(email) > MAX_NAME else rule(email)
     if trouble is not None:
         problems.append((Reason.INVALID_EMAIL, f"{name} {trouble}"))
         return None
     return email
 
 
-def _member(context: object, rule: EmailRule, problems: list[Problem]) -> str | None:
+def _member(
+    context: object, rule: EmailRule, placeholders: Sequence[str], problems: list[Problem]
+) -> str | None:
     """`lmsContext.frappeEmail`, the LMS account where it differs from the buyer's; None where not given."""
-    if not isinstance(context, Mapping) or context.get("frappeEmail") in (None, ""):
+    given = context.get("frappeEmail") if isinstance(context, Mapping) else None
+    if given in (None, "") or (isinstance(given, str) and is_placeholder(given, placeholders)):
         return None
-    return _email(context["frappeEmail"], "lmsContext.frappeEmail", rule, problems)
+    return _email(given, _ACCOUNT, rule, problems)
+
+
+def _sent(addresses: Sequence[str], rule: EmailRule, placeholders: Sequence[str]) -> str | None:
+    """The first address that the shop sent to the LMS and that can be somebody's."""
+    usable = (each for each in map(normalise_email, addresses) if not is_placeholder(each, placeholders))
+    return next((each for each in usable if len(each) <= MAX_NAME and rule(each) is None), None)
 
 
 def _course(value: object, problems: list[Problem]) -> str | None:
@@ -164,7 +182,7 @@ def _course(value: object, problems: list[Problem]) -> str | None:
         problems.append((Reason.MALFORMED, f"courseId is {_kind(value)}, not a string"))
         return None
     course = normalise_course(value)
-    if len(course) > _MAX_NAME or COURSE_SLUG.fullmatch(course) is None:
+    if len(course) > MAX_NAME or COURSE_SLUG.fullmatch(course) is None:
         problems.append((Reason.INVALID_COURSE, "courseId is not a course slug (like python-basics)"))
         return None
     return course
@@ -202,14 +220,6 @@ def _currency(value: object, problems: list[Problem]) -> str:
         problems.append((Reason.MALFORMED, "currency is not a currency code (like usd)"))
         return "usd"
     return currency
-
-
-def _settled_at(events: object) -> datetime | None:
-    """The youngest Stripe event: an order may be old and its payment minutes young."""
-    if not isinstance(events, list):
-        return None
-    instants = [instant(event.get("processedAt")) for event in events if isinstance(event, Mapping)]
-    return max((moment for moment in instants if moment is not None), default=None)
 
 
 def _referral(affiliate: object) -> str | None:

@@ -29,6 +29,7 @@ OWN_CAUSE = frozenset(
         Reason.INVALID_EMAIL,
         Reason.INVALID_COURSE,
         Reason.MALFORMED,
+        Reason.PLACEHOLDER_EMAIL,
         Reason.LMS_REJECTED,
         Reason.NOT_PAID,
     }
@@ -76,7 +77,8 @@ class Usual:
 
     def between(self, start: float, end: float) -> float:
         """The number to be expected from `start` to `end`."""
-        return self._since_1970(end) - self._since_1970(start)
+        # Two large numbers: what lies between equal ones may come out a little below nothing.
+        return max(self._since_1970(end) - self._since_1970(start), 0.0)
 
     def _since_1970(self, instant: float) -> float:
         days, rest = divmod(instant, DAY)

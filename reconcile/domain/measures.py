@@ -14,6 +14,7 @@ from decimal import Decimal
 from reconcile.domain.backlog import UNSET, Backlog
 from reconcile.domain.histogram import Histogram
 from reconcile.domain.model import Outcome, Reason, SyncStatus
+from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.summary import WAITS, RunStatus, RunSummary
 
 #: How a run that is over has ended.
@@ -44,6 +45,7 @@ REASONS_OF: dict[Outcome, tuple[Reason | None, ...]] = {
         Reason.INVALID_EMAIL,
         Reason.INVALID_COURSE,
         Reason.MALFORMED,
+        Reason.PLACEHOLDER_EMAIL,
         Reason.LMS_REJECTED,
         Reason.LMS_TIMEOUT,
         Reason.PROTOCOL,
@@ -151,6 +153,9 @@ class Standing:
     amounts: dict[str, Decimal] = field(default_factory=lambda: {"usd": Decimal(0)})
     oldest_paid_at: datetime | None = None
     last_success: datetime | None = None
+    unmarked: int | None = None  #: orders that were paid and never marked as paid
+    jobs_open: int | None = None  #: in the shop's own retry queue
+    jobs_overdue: int | None = None  #: of these, the ones that nobody has taken up in time
 
     def see(self, backlog: Backlog) -> None:
         """Take over what a look at the backlog has found."""
@@ -159,6 +164,10 @@ class Standing:
             currency: backlog.amount(currency) for currency in backlog.amounts
         }
         self.oldest_paid_at = backlog.oldest_paid_at
+
+    def see_shop(self, *, unmarked: int, queue: ShopQueue) -> None:
+        """Take over what the shop itself has left undone."""
+        self.unmarked, self.jobs_open, self.jobs_overdue = unmarked, queue.open, queue.overdue
 
     def succeeded(self, at: datetime) -> None:
         """A run ended well then."""
@@ -171,6 +180,9 @@ class Standing:
             self.amounts |= before.amounts
         else:
             self.amounts = {currency: Decimal(0) for currency in before.amounts} | self.amounts
+        if self.unmarked is None:
+            self.unmarked, self.jobs_open = before.unmarked, before.jobs_open
+            self.jobs_overdue = before.jobs_overdue
         if before.last_success is not None:
             self.succeeded(before.last_success)
 

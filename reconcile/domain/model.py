@@ -66,6 +66,7 @@ class Reason(StrEnum):
     INVALID_EMAIL = "invalid_email"
     INVALID_COURSE = "invalid_course"
     MALFORMED = "malformed"
+    PLACEHOLDER_EMAIL = "placeholder_email"
     LMS_REJECTED = "lms_rejected"
     LMS_UNAVAILABLE = "lms_unavailable"
     RATE_LIMITED = "rate_limited"
@@ -90,6 +91,8 @@ class Reason(StrEnum):
 
 #: Flag beside an outcome: another paid order exists for the same learner and course (a refund is due).
 DUPLICATE_PAYMENT = "duplicate_payment"
+#: Flag: something about the order is not as the storefront writes it; enrolled all the same.
+ODD_ORDER = "odd_order"
 
 
 class SyncStatus(StrEnum):
@@ -128,8 +131,7 @@ class SyncState:
     lms_id: str | None = None
     error: str | None = None
     retry_count: int = 0
-    last_attempt: datetime | None = None
-    manual_retry: bool = False
+    last_attempt: datetime | None = None  #: the last try, the storefront's or ours
 
     @property
     def is_synced(self) -> bool:
@@ -154,8 +156,10 @@ class Enrollment:
     amount: Decimal | None
     currency: str
     paid: bool
-    paid_at: datetime | None  #: order time; the best the document tells
-    settled_at: datetime | None = None  #: last sign of the payment itself (a Stripe event), where told
+    paid_at: datetime | None  #: the payment where the document tells it, else the checkout's opening
+    ordered_at: datetime | None = None  #: the checkout's opening
+    touched: tuple[datetime, ...] = ()  #: whatever may tell that the storefront is at it: see `order_times`
+    member_from: str | None = None  #: where `member` was found, where that is not the order's own `email`
     referral_code: str | None = None
     sync: SyncState = field(default_factory=SyncState)
 
@@ -179,6 +183,8 @@ class MalformedEnrollment:
     currency: str = "usd"
     paid: bool = True
     paid_at: datetime | None = None
+    ordered_at: datetime | None = None
+    touched: tuple[datetime, ...] = ()
     sync: SyncState = field(default_factory=SyncState)
 
 
@@ -259,11 +265,15 @@ def action_of(decision: Decision) -> str:
 class History:
     """What the audit database and the leases remember of one enrollment before this run."""
 
-    attempts: int = 0  #: writes that used up an attempt
+    visits: int = 0  #: runs of ours whose writes were the enrollment's own to blame; one left open counts
+    added: int = 0  #: what they have added to the order's `retryCount`
+    writes: int = 0  #: all writes of ours, whoever was to blame
     excused: int = 0  #: writes that failed in a row with others and were blamed on the LMS
     disproved: int = 0  #: of these, the ones after which the LMS enrolled somebody
     last_outcome: Outcome | None = None
     last_reason: Reason | None = None
+    last_said_at: datetime | None = None  #: when that verdict was reached: our mark in `lastSyncAttempt`
+    last_write_at: datetime | None = None  #: when our last write began
     open_attempt: int | None = None  #: id of an attempt whose process died before its outcome
     hold_until: datetime | None = None  #: an unanswered write: nobody writes for this key before then
     ignored_until: datetime | None = None  #: a person has asked to leave it alone until then
@@ -277,8 +287,8 @@ NO_HISTORY = History()
 class Verdict:
     """What one run concluded about one enrollment: goes to the summary, the audit and MongoDB.
 
-    `attempts` is the number of writes of this run that used up an attempt. `error` is plain words
-    without secrets or whole addresses.
+    `attempts` is 1 where this run's visit counts (its writes were the enrollment's own to blame, or went
+    through), else 0. `error` is plain words without secrets or whole addresses.
     """
 
     outcome: Outcome

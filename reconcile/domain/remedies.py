@@ -17,6 +17,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.INVALID_EMAIL: "correct `email` in the order",
     Reason.INVALID_COURSE: "correct it in the order",
     Reason.MALFORMED: "correct the fields",
+    Reason.PLACEHOLDER_EMAIL: "find the payer in the payment provider, then set `lmsContext.frappeEmail` "
+    "to their LMS account; access follows by itself",
     Reason.LMS_REJECTED: "read the error: payment missing, self-learning disabled, …",
     Reason.LMS_UNAVAILABLE: "nothing; if it lasts, look at the LMS",
     Reason.RATE_LIMITED: "nothing; `RECONCILE_RATE` makes reconcile gentler",

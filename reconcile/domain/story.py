@@ -31,6 +31,7 @@ from reconcile.domain.model import (
     action_of,
 )
 from reconcile.domain.remedies import NOTHING, REMEDIES
+from reconcile.domain.shop_texts import UNMARKED_REMEDY
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -79,8 +80,15 @@ def concluded(
     observation: Observation | None,
     *,
     failure: str | None = None,
+    unmarked: bool = False,
 ) -> Verdict:
-    """What happens next. `decision` is None for a synced order, or where the look failed (`failure`)."""
+    """What happens next. `decision` is None for a synced order, or where the look failed (`failure`).
+
+    `unmarked`: somebody has paid at Stripe, and the order does not say so.
+    """
+    if unmarked:
+        step = "nothing by itself: somebody has paid at Stripe, and the shop never marked the order as paid"
+        return _verdict(Skip(Reason.NOT_PAID), step, UNMARKED_REMEDY.removesuffix("."))
     if not item.paid:
         inside = isinstance(observation, Enrolled)
         todo = "refunded? then remove the learner in the LMS (`reconcile drift`)" if inside else NOTHING
@@ -101,7 +109,11 @@ def _decided(item: AnyEnrollment, decision: Decision) -> Verdict:
         case Wait(reason):
             return _verdict(decision, "every run looks again; access follows by itself", REMEDIES[reason])
         case Defer(until, Reason.LEASE_HELD):
-            return _verdict(decision, f"on hold after an unanswered write, until {_minute(until)}", NOTHING)
+            return _verdict(
+                decision,
+                f"on hold after an unanswered write, the shop's or ours, until {_minute(until)}",
+                NOTHING,
+            )
         case Defer(until, _):
             return _verdict(
                 decision, f"tried again at {_minute(until)}", "nothing, or `reconcile retry ID` to do it now"

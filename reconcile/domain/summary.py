@@ -82,6 +82,8 @@ class RunSummary:
     scanned: int = 0
     lms_requests: int = 0
     lms_total: int | None = None  #: LMS enrollments there were when the run began, where the LMS tells
+    came_back: int = 0  #: orders that said `failed` and were tried: what others gave up on, we have not
+    unmarked: int | None = None  #: orders that somebody has paid and that were never marked; None: not looked
     left_over: int = 0  #: orders left alone because of `max_enrolls`
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)

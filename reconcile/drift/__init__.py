@@ -32,6 +32,10 @@ class OrderBook(Protocol):
         """Every order for these learners and courses, whatever its status; those that can be read."""
         ...
 
+    def sent_as(self, order_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The addresses under which the shop itself has sent these orders to the LMS, where it kept them."""
+        ...
+
 
 class Roster(Protocol):
     """The LMS's enrollments as a list. Raises TransientError and TerminalError kinds."""
@@ -111,9 +115,22 @@ def _gone(orders: OrderBook, lms: Roster, memory: Memory, looked: Looked) -> Ite
         looked.orders += len(portion)
         seen = lms.enrolled(list(dict.fromkeys(order.key for order in portion)))
         missing = [order for order in portion if order.key not in seen]
+        missing = _under_no_name(missing, orders, lms) if missing else []
         if missing:
             by_us = memory.given_access([order.id for order in missing])
             yield from ghosts(missing, by_us=by_us)
+
+
+def _under_no_name(missing: list[Enrollment], orders: OrderBook, lms: Roster) -> list[Enrollment]:
+    """Of these, the ones that are not there under another address either that the shop itself has sent."""
+    sent = orders.sent_as([order.id for order in missing])
+    others = {
+        order.id: [EffectKey(address, order.course) for address in sent.get(order.id, ())]
+        for order in missing
+    }
+    asked = list(dict.fromkeys(key for keys in others.values() for key in keys))
+    seen = lms.enrolled(asked) if asked else {}
+    return [order for order in missing if not any(key in seen for key in others[order.id])]
 
 
 def _there(orders: OrderBook, lms: Roster, looked: Looked) -> Iterator[Finding]:

@@ -12,11 +12,13 @@ from reconcile import log
 from reconcile.domain.alert_causes import Emptiness, RunEnd, Situation
 from reconcile.domain.alert_groups import Groups
 from reconcile.domain.model import NO_HISTORY, AnyEnrollment
+from reconcile.domain.shop_texts import paid_word
 from reconcile.domain.summary import RunStatus
 from reconcile.errors import ReconcileError
 from reconcile.followup.alert_ports import RunHistory, Sales
 from reconcile.ports import AuditLog, Clock, EnrollmentSource, Selection
 from reconcile.reconciler import RunOptions, RunResult
+from reconcile.reconciler.unmarked import find_unmarked
 from reconcile.redaction import escape_controls, excerpt, mask_email, redact
 
 _log = log.get_logger(__name__)
@@ -54,14 +56,20 @@ class Look:
 
     def after(self, options: RunOptions, result: RunResult) -> Situation:
         """The situation after a run. Never raises: what cannot be looked at is left open."""
-        run = run_end(options, result)
+        run, now = run_end(options, result), self._clock.now()
         is_empty = run.status is RunStatus.COMPLETED and run.whole and not run.scanned
+        unmarked = _ask(
+            lambda: find_unmarked(self._source, self._audit, now), "paid orders that were never marked"
+        )
         return Situation(
-            at=self._clock.now(),
+            at=now,
             run=run,
             groups=_ask(self._groups, "the backlog"),
             successes=_ask(self._runs.successes, "earlier runs") if self._runs is not None else None,
             emptiness=_ask(self._emptiness, "the newest sale") if is_empty else None,
+            queue=_ask(lambda: self._source.shop_queue(now), "the shop's retry queue"),
+            unmarked=unmarked,
+            unmarked_lines=[line_of(item) for item in unmarked.samples] if unmarked is not None else (),
         )
 
     def _groups(self) -> Groups:
@@ -108,6 +116,7 @@ def run_end(options: RunOptions, result: RunResult) -> RunEnd:
 
 def line_of(item: AnyEnrollment) -> str:
     """One order in a line for support: its id, the masked address, the course, when it was paid."""
-    when = f"paid {item.paid_at:%Y-%m-%d}" if item.paid_at is not None else "paid at an unknown time"
-    parts = (item.id, mask_email(item.email or "") or "no e-mail", item.course or "no course", when)
+    at = f"{item.paid_at:%Y-%m-%d}" if item.paid_at is not None else "at an unknown time"
+    who = mask_email(item.email or "") or "no e-mail"
+    parts = (item.id, who, item.course or "no course", f"{paid_word(item)} {at}")
     return escape_controls(redact("  ".join(part[:100] for part in parts)))

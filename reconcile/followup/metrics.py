@@ -14,11 +14,13 @@ from datetime import datetime
 from reconcile import log
 from reconcile.domain.backlog import Backlog
 from reconcile.domain.measures import Standing, Tally
+from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.errors import ReconcileError, StoreUnavailable
 from reconcile.followup import Finished
 from reconcile.ports import Selection
 from reconcile.reconciler import Ports
+from reconcile.reconciler.unmarked import find_unmarked
 
 _log = log.get_logger(__name__)
 
@@ -62,6 +64,11 @@ class Metrics:
         """Take over what a look at the backlog has found."""
         with self._lock:
             self._standing.see(backlog)
+
+    def saw_shop(self, *, unmarked: int, queue: ShopQueue) -> None:
+        """Take over what the shop itself has left undone."""
+        with self._lock:
+            self._standing.see_shop(unmarked=unmarked, queue=queue)
 
     def succeeded(self, at: datetime) -> None:
         """A run, of this process or of another one, ended well then."""
@@ -108,9 +115,12 @@ def look(metrics: Metrics, ports: Ports, *, stop: threading.Event) -> None:
     except ReconcileError as error:
         _log.info("The last good run is not known to the metrics", error=str(error))
     try:
+        now = ports.clock.now()
+        unmarked = find_unmarked(ports.source, ports.audit, now).count
+        metrics.saw_shop(unmarked=unmarked, queue=ports.source.shop_queue(now))
         backlog = _count(ports, stop)
     except ReconcileError as error:
-        _log.info("The backlog could not be counted for the metrics", error=str(error))
+        _log.info("The orders could not be counted for the metrics", error=str(error))
         return
     if backlog is not None:
         metrics.saw(backlog)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconcile.domain.decision import shop_tries
 from reconcile.domain.messages import sentence
 from reconcile.domain.model import (
     Confirm,
@@ -110,18 +111,18 @@ class Batch:
                         action=action,
                         verdict=verdict,
                         at=now,
+                        shop_tries=shop_tries(entry.enrollment, entry.history),
                     )
                 )
         if news:
             self._ports.audit.record(news)
 
     def _write_back(self, results: Results) -> None:
-        at = self._ports.clock.now()
         items = [
             WriteBack(
                 enrollment_id=enrollment_id,
                 verdict=replace(done.verdict, error=sentence(done.verdict.reason, done.verdict.error)),
-                at=at,
+                at=done.at,
             )
             for enrollment_id, done in results.items()
             if done.written or changes_order(done.entry, done.verdict)

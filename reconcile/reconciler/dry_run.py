@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,10 +14,11 @@ from reconcile.domain.model import (
     Enrollment,
     History,
     Observation,
-    Reason,
     Verdict,
 )
+from reconcile.domain.shop_queue import ShopJob, ShopQueue
 from reconcile.domain.summary import RunSummary
+from reconcile.domain.unmarked import Unmarked
 from reconcile.ports import (
     AuditLog,
     Clock,
@@ -62,17 +63,29 @@ class ReadOnlySource:
         """As the real one."""
         return self._inner.scan(selection)
 
-    def still_unsynced(self, enrollment_id: str) -> Reason | bool:
+    def read_again(self, enrollment_id: str) -> tuple[AnyEnrollment | None, ShopJob]:
         """As the real one."""
-        return self._inner.still_unsynced(enrollment_id)
+        return self._inner.read_again(enrollment_id)
 
-    def retry_jobs_active(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
+    def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
         """As the real one."""
-        return self._inner.retry_jobs_active(enrollment_ids)
+        return self._inner.shop_jobs(enrollment_ids)
 
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, int]:
+    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
         """As the real one."""
         return self._inner.paid_orders(keys)
+
+    def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
+        """As the real one."""
+        return self._inner.unmarked(now, without=without)
+
+    def shop_queue(self, now: datetime) -> ShopQueue:
+        """As the real one."""
+        return self._inner.shop_queue(now)
+
+    def end_settled_jobs(self, now: datetime) -> int:
+        """Nothing is written."""
+        return 0
 
     def write_back(self, items: Sequence[WriteBack]) -> frozenset[str]:
         """Pretend that all took."""

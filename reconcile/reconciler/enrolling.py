@@ -14,8 +14,7 @@ from datetime import datetime
 from reconcile import log
 from reconcile.domain.answers import excuse, judge
 from reconcile.domain.breaker import Breaker, may_be_excused
-from reconcile.domain.decision import attempts_used
-from reconcile.domain.model import EffectKey, Enroll, Enrollment, Outcome, Reason, Verdict
+from reconcile.domain.model import EffectKey, Enroll, Enrollment, Outcome, Reason, SyncStatus, Verdict
 from reconcile.errors import RateLimited, ReconcileError, ServiceUnavailable, TooManyEnrolls
 from reconcile.reconciler.options import Halt, Ports, RunOptions
 from reconcile.reconciler.pacing import LONGEST_PAUSE, Pacer
@@ -46,18 +45,13 @@ class Task:
 
     entry: Surveyed
     tried: int = 0
-    counted: int = 0  #: tries that used up an attempt
+    counted: bool = False  #: this visit is used up: one of its tries was the enrollment's own to blame
     undecided: _Write | None = None  #: the first try, where it failed and whose fault that was is open
 
     @property
     def enrollment_id(self) -> str:
         """The order's id."""
         return self.entry.enrollment.id
-
-    @property
-    def used_before(self) -> int:
-        """Attempts used up before this run."""
-        return attempts_used(self.entry.enrollment, self.entry.history)
 
 
 @dataclass(kw_only=True)
@@ -68,6 +62,11 @@ class _Write:
     attempt: Attempt
     again: bool  #: a second try follows
     announced: bool = False  #: the log has told of its failure
+
+
+def _had_failed(entry: Surveyed) -> bool:
+    """Given up on before: by the storefront, or by us under another count."""
+    return entry.enrollment.sync.status == SyncStatus.FAILED
 
 
 class Enrolling:
@@ -97,6 +96,9 @@ class Enrolling:
         self._enrolls = 0
         #: Orders that should be enrolled and were left alone because of `max_enrolls`.
         self.left_over = 0
+        #: Orders that said `failed`, given up on by the storefront or by an earlier count, and are tried now.
+        self.came_back = 0
+        self._had_failed = 0  #: of those that the run wanted to try
         #: Whose last write may not have been accounted for: their leases are left to lapse, on hold.
         self.in_doubt: set[EffectKey] = set()
 
@@ -121,11 +123,13 @@ class Enrolling:
             if self._surge_limit is not None and self._enrolls >= self._surge_limit:
                 raise self._surge()
             self._enrolls += 1
+            self._had_failed += _had_failed(entry)
             yield Task(entry=entry)
 
     def _surge(self) -> TooManyEnrolls:
         return TooManyEnrolls(
-            f"this run wants to enroll more than {self._surge_limit} learners, far more than recent runs did",
+            f"this run wants to enroll more than {self._surge_limit} learners, far more than recent "
+            f"runs did; {self._had_failed} of them had been given up on before (status failed)",
             hint="Look at `reconcile plan`: is it the right LMS, was it emptied? If it is right, say how "
             "many: reconcile run --max-enrolls N",
         )
@@ -191,9 +195,9 @@ class Enrolling:
             results[task.enrollment_id] = Settled(entry=task.entry, verdict=attempt, at=at)
             return False
         task.tried += 1
+        self.came_back += task.tried == 1 and _had_failed(task.entry)
         conclusion = attempt.conclusion
-        has_tries = task.tried < 2 and task.used_before + task.tried < self._options.policy.max_attempts
-        write = _Write(task=task, attempt=attempt, again=conclusion.again and has_tries)
+        write = _Write(task=task, attempt=attempt, again=conclusion.again and task.tried < 2)
         if conclusion.verdict.reason is Reason.RATE_LIMITED:
             self._pacer.pause(min(attempt.retry_after or self._options.retry_delay, LONGEST_PAUSE))
         if not conclusion.fault:
@@ -223,17 +227,15 @@ class Enrolling:
             verdict = excuse(verdict)
         else:
             self._announce(write)
-        verdict = judge(
-            verdict,
-            used_before=task.used_before + task.counted,
-            max_attempts=self._options.policy.max_attempts,
-        )
+        if not write.again:
+            # Before its second try nobody is given up on.
+            verdict = judge(verdict, visits_before=task.entry.history.visits, policy=self._options.policy)
         at = self._ports.clock.now()
         self._ports.audit.finish(
             attempt.attempt_id, verdict, run_id=self._run_id, at=at, http_status=attempt.http_status
         )
-        task.counted += verdict.attempts
-        so_far = replace(verdict, attempts=task.counted)
+        task.counted = task.counted or verdict.attempts > 0
+        so_far = replace(verdict, attempts=int(task.counted))
         results[task.enrollment_id] = Settled(entry=task.entry, verdict=so_far, at=at, written=True)
 
     def _announce(self, write: _Write) -> None:

@@ -29,6 +29,7 @@ from reconcile.errors import (
     AuthenticationFailed,
     RateLimited,
     ReconcileError,
+    StoreUnavailable,
 )
 from reconcile.ports import Progress, RecentRun, Sight
 from reconcile.reconciler.abort import abort_reason
@@ -39,6 +40,7 @@ from reconcile.reconciler.leftovers import settle_leftovers
 from reconcile.reconciler.options import Halt, Ports, RunOptions, RunResult
 from reconcile.reconciler.pacing import LONGEST_PAUSE, Pacer
 from reconcile.reconciler.survey import Page, survey
+from reconcile.reconciler.unmarked import find_unmarked
 from reconcile.reconciler.writing import Writer
 
 _log = log.get_logger(__name__)
@@ -108,7 +110,14 @@ class Reconciler:
         self._refuse_sudden_emptiness(sight, recent)
         summary.lms_total = sight.total
         pacer = Pacer(options.rate, ports.clock)
-        writer = Writer(ports=ports, run_id=summary.run_id, halt=halt, pacer=pacer, sight_proven=sight.proven)
+        writer = Writer(
+            ports=ports,
+            run_id=summary.run_id,
+            policy=options.policy,
+            halt=halt,
+            pacer=pacer,
+            sight_proven=sight.proven,
+        )
         with ThreadPoolExecutor(options.concurrency, "enroll") as pool:
             enrolling = Enrolling(
                 ports=ports,
@@ -127,13 +136,28 @@ class Reconciler:
                 with closing(self._pages(options, summary, halt)) as pages:
                     for page in pages:
                         batch.carry_out(page)
-                        summary.left_over = enrolling.left_over
+                        summary.left_over, summary.came_back = enrolling.left_over, enrolling.came_back
                         if enrolling.left_over:
                             break
             finally:
                 batch.close()
-        if options.selection.is_everything and not halt.is_set and not summary.left_over:
+        if not options.selection.is_everything or halt.is_set:
+            return
+        if not summary.left_over:
             settle_leftovers(ports, summary.run_id)
+        self._look_at_the_shop(summary)
+
+    def _look_at_the_shop(self, summary: RunSummary) -> None:
+        """What is told and does not concern the orders of this run: it can neither fail nor end it."""
+        ports = self._ports
+        try:
+            summary.unmarked = find_unmarked(ports.source, ports.audit, ports.clock.now()).count
+            ended = ports.source.end_settled_jobs(ports.clock.now())
+        except StoreUnavailable as error:
+            _log.warning("The shop's side could not be looked at", error=str(error), run_id=summary.run_id)
+            return
+        if ended:
+            _log.info("Ended retry jobs of orders that are synced", jobs=ended, run_id=summary.run_id)
 
     def _bury_the_dead(self, options: RunOptions, summary: RunSummary) -> None:
         """Close runs whose process is gone and free what they held; their story is finished below."""
@@ -257,6 +281,8 @@ class Reconciler:
             outcomes={outcome.value: count for outcome, count in summary.outcomes.items() if count},
             reasons={reason.value: count for reason, count in summary.reasons.items() if count},
             scanned=summary.scanned,
+            came_back=summary.came_back or None,
+            unmarked=summary.unmarked or None,
             run_id=summary.run_id,
             seal=seal,
         )

@@ -5,20 +5,16 @@ Reads and leases only; nothing is written to the LMS, the audit or the orders he
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconcile.domain.decision import before_looking, decide
 from reconcile.domain.model import (
-    DUPLICATE_PAYMENT,
     NO_HISTORY,
     AnyEnrollment,
-    Confirm,
     Decision,
     EffectKey,
-    Enroll,
     Enrolled,
     Enrollment,
     History,
@@ -27,11 +23,10 @@ from reconcile.domain.model import (
     Skip,
 )
 from reconcile.domain.retry import RetryPolicy
+from reconcile.domain.shop_queue import NO_JOB, ShopJob
 from reconcile.ports import Lease
 from reconcile.reconciler.options import Ports
-
-#: While the storefront is at one order, no other order for the same learner and course is enrolled.
-_STOREFRONT_BUSY = (Reason.TOO_NEW, Reason.RETRY_JOB_ACTIVE)
+from reconcile.reconciler.twins import Twins, flags_of, with_job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +73,13 @@ def survey(
     postponed = [item for item in sendable if item.key in busy]
     later = {item.id for item in postponed}
     here = [item for item in enrollments if item.id not in later]
-    histories = _histories(here, ports=ports)
+    jobs = ports.source.shop_jobs([item.id for item in here])
+    histories = _histories(here, jobs, ports=ports)
     early = _early(here, histories, policy, now)
     to_look = [item for item in here if isinstance(item, Enrollment) and item.id not in early]
     leases = ports.leases.take(list(dict.fromkeys(item.key for item in to_look)), run_id)
     try:
-        seen = ports.platform.observe(list(leases))
+        seen = _look(to_look, leases, jobs, ports)
         gone = _gone(to_look, seen)
         here = [item for item in here if item.id not in gone]
         decisions = early | {
@@ -91,8 +87,8 @@ def survey(
             for item in to_look
             if item.id not in gone
         }
-        decisions = _yield_to_storefront(here, decisions)
-        flags = _duplicate_payments(here, decisions, ports)
+        twins = Twins.of(here, decisions, histories, ports=ports)
+        decisions = twins.yielding(decisions, policy, ports.clock.now())
     except BaseException:
         ports.leases.release(list(leases.values()))
         raise
@@ -102,27 +98,45 @@ def survey(
             decision=decisions[item.id],
             history=histories[item.id],
             lease=leases.get(item.key) if isinstance(item, Enrollment) else None,
-            flags=flags.get(item.id, frozenset()),
+            flags=flags_of(item) | twins.flags(item),
         )
         for item in here
     ]
     return Page(entries=entries, leases=leases, postponed=postponed)
 
 
-def _histories(items: Sequence[AnyEnrollment], *, ports: Ports) -> dict[str, History]:
-    ids = [item.id for item in items]
-    remembered = ports.audit.history(ids)
-    active = ports.source.retry_jobs_active([item.id for item in items if isinstance(item, Enrollment)])
-    histories = {}
-    for enrollment_id in ids:
-        history = remembered.get(enrollment_id, NO_HISTORY)
-        # A write that a dead process left open may have been made: it counts.
-        histories[enrollment_id] = replace(
-            history,
-            attempts=history.attempts + (history.open_attempt is not None),
-            retry_job_active=enrollment_id in active,
-        )
-    return histories
+def _histories(
+    items: Sequence[AnyEnrollment], jobs: Mapping[str, ShopJob], *, ports: Ports
+) -> dict[str, History]:
+    remembered = ports.audit.history([item.id for item in items])
+    return {
+        item.id: with_job(remembered.get(item.id, NO_HISTORY), jobs.get(item.id, NO_JOB)) for item in items
+    }
+
+
+def _look(
+    items: Sequence[Enrollment],
+    leases: Mapping[EffectKey, Lease],
+    jobs: Mapping[str, ShopJob],
+    ports: Ports,
+) -> Mapping[EffectKey, Observation]:
+    """What the LMS shows for each leased key, also under the other addresses that the shop itself has sent.
+
+    Whoever is in the course under such an address has the access that was paid for.
+    """
+    others: dict[EffectKey, list[EffectKey]] = {}
+    for item in items:
+        if item.key in leases and item.id in jobs:
+            sent = (EffectKey(address, item.course) for address in jobs[item.id].addresses)
+            others.setdefault(item.key, []).extend(key for key in sent if key != item.key)
+    asked = dict.fromkeys((*leases, *(key for keys in others.values() for key in keys)))
+    shown = ports.platform.observe(list(asked))
+    seen = {key: shown[key] for key in leases}
+    for key, keys in others.items():
+        there = next((shown[other] for other in keys if isinstance(shown[other], Enrolled)), None)
+        if there is not None and not isinstance(seen[key], Enrolled):
+            seen[key] = there
+    return seen
 
 
 def _early(
@@ -154,38 +168,3 @@ def _decide_one(
     history = replace(histories[item.id], hold_until=lease.hold_until)
     # The wall clock is read again: taking leases and looking may have taken a while.
     return decide(item, seen[item.key], history, policy, ports.clock.now())
-
-
-def _yield_to_storefront(
-    items: Iterable[AnyEnrollment], decisions: dict[str, Decision]
-) -> dict[str, Decision]:
-    busy: dict[EffectKey, Reason] = {}
-    for item in items:
-        decision = decisions[item.id]
-        if not isinstance(item, Enrollment) or not isinstance(decision, Skip):
-            continue
-        if decision.reason in _STOREFRONT_BUSY:
-            busy[item.key] = decision.reason
-    return {
-        item.id: Skip(busy[item.key])
-        if isinstance(item, Enrollment) and isinstance(decisions[item.id], Enroll) and item.key in busy
-        else decisions[item.id]
-        for item in items
-    }
-
-
-def _duplicate_payments(
-    items: Sequence[AnyEnrollment], decisions: Mapping[str, Decision], ports: Ports
-) -> dict[str, frozenset[str]]:
-    """Flag the orders whose learner and course were paid for more than once."""
-    sendable = [item for item in items if isinstance(item, Enrollment)]
-    here = Counter(item.key for item in sendable)
-    moving = {item.key for item in sendable if isinstance(decisions[item.id], (Enroll, Confirm))}
-    if not moving:
-        return {}
-    paid = ports.source.paid_orders(moving)
-    return {
-        item.id: frozenset({DUPLICATE_PAYMENT})
-        for item in sendable
-        if item.key in moving and max(paid.get(item.key, 0), here[item.key]) > 1
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconcile.domain.decision import attempts_used
+from reconcile.domain.decision import shop_tried_at
 from reconcile.domain.messages import sentence
 from reconcile.domain.model import (
     SYNC_STATUS,
@@ -25,8 +25,7 @@ from reconcile.reconciler.survey import Surveyed
 
 def turn(entry: Surveyed) -> tuple[int, float]:
     """Whose turn comes first: the least tried, then scattered, so that poison does not stand in a row."""
-    troubles = attempts_used(entry.enrollment, entry.history) + entry.history.excused
-    return troubles, spread(entry.enrollment.id, 0)
+    return entry.history.visits + entry.history.excused, spread(entry.enrollment.id, 0)
 
 
 def verdict_without_write(entry: Surveyed) -> Verdict | None:
@@ -70,7 +69,12 @@ def is_news(entry: Surveyed, verdict: Verdict) -> bool:
         # An open attempt's row has just got this end. A success said before is no news either: its
         # write-back did not get through then, and does now.
         return entry.history.open_attempt is None and entry.history.last_outcome is not verdict.outcome
-    return (verdict.outcome, verdict.reason) != (entry.history.last_outcome, entry.history.last_reason)
+    history = entry.history
+    if (verdict.outcome, verdict.reason) != (history.last_outcome, history.last_reason):
+        return True
+    # The storefront has tried since: what we write over its words must be known as ours again.
+    tried, said = shop_tried_at(entry.enrollment, history), history.last_said_at
+    return tried is not None and said is not None and tried > said and changes_order(entry, verdict)
 
 
 def changes_order(entry: Surveyed, verdict: Verdict) -> bool:

@@ -19,8 +19,10 @@ from reconcile.domain.answers import (
     WriteResult,
     conclude,
 )
-from reconcile.domain.decision import attempts_used
+from reconcile.domain.decision import shop_tries
+from reconcile.domain.last_look import obstacle
 from reconcile.domain.model import Enrolled, Enrollment, Observation, Outcome, Reason, Verdict
+from reconcile.domain.retry import RetryPolicy
 from reconcile.errors import (
     AmbiguousWrite,
     AuthenticationFailed,
@@ -35,6 +37,7 @@ from reconcile.ports import Intent, Lease
 from reconcile.reconciler.options import Halt, Ports
 from reconcile.reconciler.pacing import Pacer
 from reconcile.reconciler.survey import Surveyed
+from reconcile.reconciler.twins import twin_in_the_way, with_job
 from reconcile.redaction import mask_email
 
 _log = log.get_logger(__name__)
@@ -57,9 +60,19 @@ NotBegun = Verdict
 class Writer:
     """Makes the writes of one run. Thread-safe: each worker thread makes one write at a time."""
 
-    def __init__(self, *, ports: Ports, run_id: str, halt: Halt, pacer: Pacer, sight_proven: bool) -> None:
+    def __init__(
+        self,
+        *,
+        ports: Ports,
+        run_id: str,
+        policy: RetryPolicy,
+        halt: Halt,
+        pacer: Pacer,
+        sight_proven: bool,
+    ) -> None:
         self._ports = ports
         self._run_id = run_id
+        self._policy = policy
         self._halt = halt
         self._pacer = pacer
         self._sight_proven = sight_proven or not ports.platform.verified
@@ -92,21 +105,22 @@ class Writer:
             Intent(
                 run_id=self._run_id,
                 enrollment=enrollment,
-                number=attempts_used(enrollment, entry.history) + tried + 1,
+                number=entry.history.writes + tried + 1,
                 started_at=now,
                 flags=entry.flags,
+                shop_tries=shop_tries(enrollment, entry.history),
             )
         )
         try:
-            obstacle = self._obstacle(enrollment, lease)
+            left_alone = self._last_look(entry)
         except StoreUnavailable as error:
             # Nothing was sent; the row says so, and the caller ends the run.
             unread = Verdict(outcome=Outcome.SKIPPED, error=str(error))
             self._finish(attempt_id, unread)
             raise
-        if obstacle is not None:
-            self._finish(attempt_id, obstacle)
-            return obstacle
+        if left_alone is not None:
+            self._finish(attempt_id, left_alone)
+            return left_alone
         # Nothing stands between the fence and the request: not even a line to a log that may block.
         result = self._send(attempt_id, enrollment)
         conclusion = self._conclude(result, entry)
@@ -123,13 +137,17 @@ class Writer:
             retry_after=result.retry_after if isinstance(result, Unserved) else None,
         )
 
-    def _obstacle(self, enrollment: Enrollment, lease: Lease) -> Verdict | None:
-        """The last look before the write: the order as it is now, then, last of all, the lease."""
-        wanted = self._ports.source.still_unsynced(enrollment.id)
-        if isinstance(wanted, Reason):
-            return Verdict(outcome=Outcome.SKIPPED, reason=wanted)
-        if not wanted:
-            return Verdict(outcome=Outcome.SKIPPED, error="synced by the storefront meanwhile")
+    def _last_look(self, entry: Surveyed) -> Verdict | None:
+        """The last look before the write: the order and its twins as they are now, then, last, the lease."""
+        enrollment, lease = _sendable(entry)
+        fresh, job = self._ports.source.read_again(enrollment.id)
+        history, now = with_job(entry.history, job), self._ports.clock.now()
+        found = obstacle(enrollment, fresh, history, self._policy, now)
+        if found is not None:
+            return found
+        busy = twin_in_the_way(enrollment, self._policy, now, ports=self._ports)
+        if busy is not None:
+            return Verdict(outcome=Outcome.SKIPPED, reason=busy.reason)
         _log.info("Attempting Frappe LMS enrollment", **self._context(enrollment))
         if not self._ports.leases.fence(lease):
             return Verdict(outcome=Outcome.SKIPPED, reason=Reason.LEASE_HELD)

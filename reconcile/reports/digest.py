@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from reconcile.domain.backlog import Backlog
 from reconcile.domain.messages import SENTENCES
 from reconcile.domain.model import Outcome, Reason
+from reconcile.domain.shop_queue import ShopQueue
+from reconcile.domain.shop_texts import UNMARKED_REMEDY, idle_line, minute, queue_line, unmarked_line
+from reconcile.domain.unmarked import Unmarked
 
 _SATURDAY = 5
 
@@ -40,6 +43,8 @@ class Digest:
     #: By reason, as the audit last saw the orders of the backlog.
     failed: Counter[Reason | None] = field(default_factory=Counter)
     waiting: Counter[Reason | None] = field(default_factory=Counter)
+    unmarked: Unmarked = field(default_factory=Unmarked)
+    queue: ShopQueue = field(default_factory=ShopQueue)
     #: Why the backlog could not be counted, where it could not.
     unknown: str | None = None
 
@@ -53,6 +58,9 @@ class Digest:
             return (
                 f"reconcile: {_orders(self.failed.total())} need{_s(self.failed.total())} a person; {given}"
             )
+        if self.unmarked.count:
+            are = "order is" if self.unmarked.count == 1 else "orders are"
+            return f"reconcile: {self.unmarked.count:,} {are} paid and never marked; {given}"
         if self.backlog.unsynced:
             return f"reconcile: {_orders(self.backlog.unsynced)} without confirmed access; {given}"
         return f"reconcile: every paid order has its access; {given}"
@@ -83,10 +91,14 @@ class Digest:
 
     def _now(self) -> Iterator[str]:
         yield "Now"
-        backlog = self.backlog
         if self.unknown is not None:
             yield f"  The backlog could not be counted: {self.unknown}"
             return
+        yield from self._backlog()
+        yield from self._shop()
+
+    def _backlog(self) -> Iterator[str]:
+        backlog = self.backlog
         if not backlog.unsynced:
             yield "  Every paid order is synced."
             return
@@ -96,9 +108,15 @@ class Digest:
         if backlog.oldest_paid_at is not None:
             age = age_text(self.until - backlog.oldest_paid_at)
             yield (
-                f"  Longest wait: {age}, paid {backlog.oldest_paid_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC "
-                f"({backlog.oldest_id})"
+                f"  Longest wait: {age}, {backlog.oldest_word} "
+                f"{minute(backlog.oldest_paid_at.astimezone(UTC))} ({backlog.oldest_id})"
             )
+
+    def _shop(self) -> Iterator[str]:
+        """What the shop itself has left undone."""
+        queue = queue_line(self.queue) if self.queue.open else ""
+        told = (unmarked_line(self.unmarked), queue, idle_line(self.queue, self.until))
+        yield from (f"  {line[:1].upper()}{line[1:]}." for line in told if line)
 
     def _people(self) -> Iterator[str]:
         for heading, reasons in (
@@ -111,6 +129,10 @@ class Digest:
             for reason, count in reasons.most_common():
                 known = f"{reason.value}: {SENTENCES[reason]}" if reason is not None else "no reason recorded"
                 yield f"  {count} x {known}"
+        if self.unmarked.count:
+            yield ""
+            yield f"Paid and never marked: {UNMARKED_REMEDY}"
+            yield "Next: reconcile diagnose"
         if self.failed:
             yield ""
             yield "Next: reconcile report --view enrollments --outcome failed"

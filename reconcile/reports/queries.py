@@ -65,7 +65,8 @@ def enrollment_rows(
 ) -> Iterator[Row]:
     """One row per enrollment, by its id: the latest verdict, and what led to it.
 
-    `access_at` is when the LMS first said that the learner is in the course.
+    `access_at` is when the LMS first said that the learner is in the course. `attempts` are our visits and
+    the shop's own tries together.
     """
     query, _ = latest_verdicts(connection, chosen, with_emails=with_emails)
     for found in stream(connection, query):
@@ -88,7 +89,8 @@ def latest_verdicts(
     facts = (
         select(
             row.enrollment_id,
-            func.sum(row.counted).label("attempts"),
+            # A visit is a run, however many of its writes count.
+            func.count(func.distinct(case((row.counted > 0, row.run_id)))).label("visits"),
             func.min(row.started_at).label("first_seen"),
             func.max(func.coalesce(row.finished_at, row.started_at)).label("last_seen"),
             func.min(case((row.outcome.in_(_ACCESS), row.finished_at))).label("access_at"),
@@ -110,6 +112,8 @@ def latest_verdicts(
             row.paid_at,
             row.amount_e4,
             row.currency,
+            # Rows of earlier versions do not tell.
+            func.coalesce(row.shop_tries, 0).label("shop_tries"),
             _email(with_emails=with_emails),
         )
         .select_from(facts)
@@ -130,7 +134,9 @@ def enrollment_row(found: Any) -> Row:
         "course": found.course,
         "outcome": found.outcome,
         "reason": found.reason,
-        "attempts": int(found.attempts),
+        "attempts": int(found.visits) + int(found.shop_tries),
+        "visits": int(found.visits),
+        "shop_tries": int(found.shop_tries),
         "paid_at": paid,
         "access_at": access,
         "paid_to_access_seconds": round((access - paid).total_seconds(), 3) if access and paid else None,
@@ -174,6 +180,7 @@ def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
             else None,
             "scanned": found.scanned,
             **{outcome.value: int(counts.get(outcome.value, 0)) for outcome in Outcome},
+            "unmarked": found.unmarked,
             "lms_requests": found.lms_requests,
             "exit_code": found.exit_code,
             "version": found.version,

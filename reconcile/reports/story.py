@@ -31,7 +31,7 @@ def audit_events(connection: Connection, enrollment_id: str) -> Iterator[Event]:
             words += [row.lms_enrollment_id, row.error]
             ended = ", ".join(str(word) for word in words if word)
         sent = _SENT.get(row.action, "looked")
-        number = f" (attempt {row.number})" if row.number else ""
+        number = f" (write {row.number})" if row.number else ""
         yield Event(at=as_utc(row.started_at), who=f"run {row.run_id}", what=f"{sent}{number}: {ended}")
     asked = select(INTERVENTIONS).where(INTERVENTIONS.c.enrollment_id == enrollment_id)
     for row in connection.execute(asked.order_by(INTERVENTIONS.c.intervention_id).limit(_MOST)):

@@ -25,14 +25,14 @@ RUNS: TableClause = table(
     "runs",
     *_words("run_id", "mode", "status", "reason", "version", "outcomes"),
     *_instants("started_at", "finished_at", "heartbeat_at"),
-    *(column(name, _NUMBER) for name in ("scanned", "lms_requests", "exit_code")),
+    *(column(name, _NUMBER) for name in ("scanned", "lms_requests", "exit_code", "unmarked")),
 )
 ATTEMPTS: TableClause = table(
     "attempts",
     *_words("run_id", "enrollment_id", "payment_id", "email_masked", "email_key", "member_key", "course"),
     *_words("action", "outcome", "reason", "lms_enrollment_id", "error", "flags", "currency"),
     *_instants("started_at", "finished_at", "paid_at"),
-    *(column(name, _NUMBER) for name in ("number", "http_status", "counted")),
+    *(column(name, _NUMBER) for name in ("number", "http_status", "counted", "shop_tries")),
     *(column(name, _LONG) for name in ("attempt_id", "amount_e4")),
 )
 INTERVENTIONS: TableClause = table(

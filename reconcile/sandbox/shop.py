@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from reconcile.sandbox.shop_orders import Books, Document
+from reconcile.sandbox.shop_checkout import add_checkouts
+from reconcile.sandbox.shop_orders import CONFIRMABLE, COVERED, ENROLLABLE, Books, Document
 from reconcile.sandbox.shop_people import COURSES, Course
+from reconcile.sandbox.shop_queue import add_queue
 from reconcile.sandbox.shop_refusals import add_refusals
-from reconcile.sandbox.shop_repairs import CONFIRMABLE, COVERED, ENROLLABLE, add_repairs
+from reconcile.sandbox.shop_repairs import add_repairs
 from reconcile.sandbox.shop_volume import VOLUME_COURSES, many_orders, many_users
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Shop:
     """Everything the storefront's database and the LMS hold, and what is expected of a run."""
 
     enrollments: list[Document]
-    retryjobs: list[Document]
+    retry_jobs: list[Document]
     courses: list[Document]
     lms_users: list[Document]
     lms_courses: list[Document]
@@ -74,6 +76,8 @@ def shop(now: datetime, *, seed: int = 7) -> Shop:
     """The shop as it stands at `now` (aware)."""
     books = Books(now, seed)
     add_repairs(books)
+    add_queue(books)
+    add_checkouts(books)
     add_refusals(books)
     for _ in range(12):  # in the LMS, and never a customer
         books.learner()
@@ -81,7 +85,7 @@ def shop(now: datetime, *, seed: int = 7) -> Shop:
     given = [*books.lms_enrollments.values()]
     return Shop(
         enrollments=sorted(books.enrollments, key=lambda order: str(order["_id"])),
-        retryjobs=sorted(books.retryjobs, key=lambda job: str(job["_id"])),
+        retry_jobs=sorted(books.retry_jobs, key=lambda job: str(job["_id"])),
         courses=[_sold(books, course) for course in COURSES],
         lms_users=list(books.lms_users.values()),
         lms_courses=[_offered(course) for course in (*COURSES, _WELCOME)],
@@ -94,7 +98,7 @@ def load(shop: Shop, database: Database[dict[str, Any]]) -> None:
     """Put the shop's collections into a database, in place of what is there, with the shop's indexes."""
     for name, documents in (
         ("enrollments", shop.enrollments),
-        ("retryjobs", shop.retryjobs),
+        ("retry_jobs", shop.retry_jobs),
         ("courses", shop.courses),
     ):
         database[name].drop()

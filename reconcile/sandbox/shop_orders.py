@@ -1,7 +1,8 @@
-"""The sandbox shop's books: how it writes an order, a retry job and an LMS account. No I/O.
+"""The sandbox shop's books: how it writes an order, and an LMS account. No I/O.
 
-Field names and habits are the storefront's; what happens to which order is decided elsewhere
-(`shop_repairs`, `shop_refusals`). Everything is a function of the seed and of `now`.
+Field names and habits are the storefront's; how its calls to the LMS went is in `shop_sync`, and what
+happens to which order in `shop_repairs`, `shop_queue`, `shop_checkout` and `shop_refusals`.
+Everything is a function of the seed and of `now`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+#: What one run must do about an order: the headings of `expected` that are no kinds.
+ENROLLABLE, CONFIRMABLE, COVERED = "enrollable", "confirmable", "covered"
+
 _LETTERS = string.ascii_letters + string.digits
 #: Orders by the hour of the day (UTC): few at night, most in the evening.
 _HOURS = (2, 1, 1, 1, 1, 2, 4, 6, 8, 9, 9, 8, 8, 9, 9, 9, 10, 11, 12, 12, 11, 9, 6, 4)
@@ -33,7 +37,7 @@ class Books:
         self.now = now.astimezone(UTC).replace(microsecond=0)
         self.random = Random(seed)  # noqa: S311  a shop made of dice, not a secret
         self.enrollments: list[Document] = []
-        self.retryjobs: list[Document] = []
+        self.retry_jobs: list[Document] = []
         self.lms_users: dict[str, Document] = {}
         self.lms_enrollments: dict[tuple[str, str], Document] = {}
         self.expected: dict[str, list[str]] = {}
@@ -91,10 +95,19 @@ class Books:
         when: datetime,
         *,
         currency: str = "usd",
+        paid: datetime | None = None,
+        page: bool | None = None,
         **changes: Any,
     ) -> Document:
-        """Enter a paid order that the webhook has recorded and nobody has sent on; `changes` are fields."""
-        paid_at = when + timedelta(seconds=self.random.randint(20, 50))
+        """Enter a paid order that nobody has sent on to the LMS; `changes` are fields.
+
+        `when` is the opening of the checkout: `timestamp` and `createdAt` say no more than that. The
+        payment can be hours younger. The webhook notes it as an event; where the success page (`page`)
+        was first there is none, and only `updatedAt` tells.
+        """
+        paid = paid or self._paid_at(when)
+        if page is None:
+            page = self.random.random() < 0.3
         document: Document = {
             "_id": self.object_id(when),
             "courseId": course.slug,
@@ -105,12 +118,16 @@ class Books:
             "status": "paid",
             "enrollmentType": "paid_stripe",
             "timestamp": iso(when),
-            "stripeEvents": self._stripe_events(paid_at),
-            "verification": {"paymentVerified": True, "verifiedAt": paid_at, "source": "webhook"},
+            "stripeEvents": [] if page else self._stripe_events(paid),
+            "verification": {
+                "paymentVerified": True,
+                "verifiedAt": paid,
+                "source": "success_page" if page else "webhook",
+            },
             "metadata": self._metadata(),
             "frappeSync": {"synced": False, "syncStatus": "pending", "retryCount": 0},
             "createdAt": when,
-            "updatedAt": paid_at,
+            "updatedAt": paid if page else paid + timedelta(milliseconds=900),
             "__v": 0,
         }
         if self.random.random() < 0.25:  # the LMS before this one
@@ -120,97 +137,33 @@ class Books:
         self.expect(kind, document)
         return document
 
-    def synced(self, document: Document, *, attempts: int = 0) -> None:
-        """The storefront's own success: the LMS has it and the order says so."""
-        when: datetime = document["createdAt"]
-        done = when + timedelta(seconds=self.random.randint(52, 58), milliseconds=self.random.randrange(1000))
-        done += timedelta(minutes=sum(2**attempt for attempt in range(1, attempts + 1)))
-        document["frappeSync"] = {
-            "synced": True,
-            "syncStatus": "success",
-            "enrollmentId": f"{self.random.getrandbits(40):010x}",
-            "retryCount": attempts,
-            "lastSyncAttempt": done,
-            "syncCompletedAt": done,
-        }
-        document["updatedAt"] = done
-        self.access(document)
+    def event(self, kind: str, when: datetime, status: str) -> Document:
+        """A Stripe event as the webhook notes it."""
+        return {"eventId": self.token("evt_1"), "eventType": kind, "processedAt": when, "status": status}
 
-    def failed(
-        self,
-        document: Document,
-        error: str,
-        *,
-        attempts: int,
-        status: str = "failed",
-        last: datetime | None = None,
-    ) -> None:
-        """`attempts` tries that came to nothing, the last of them at `last`."""
-        if last is None:
-            waited = sum(2**attempt for attempt in range(1, attempts + 1))
-            last = min(document["createdAt"] + timedelta(minutes=waited, seconds=61), self.ago(minutes=60))
-        document["frappeSync"] = {
-            "synced": False,
-            "syncStatus": status,
-            "errorMessage": error,
-            "retryCount": attempts,
-            "lastSyncAttempt": last,
-        }
-        document["updatedAt"] = last
-
-    def job(self, document: Document, status: str, *, started: datetime | None = None) -> Document:
-        """The storefront's retry job for a failed order; an open one is linked to from the order."""
-        sync = document["frappeSync"]
-        last: datetime = sync["lastSyncAttempt"]
-        made = document["createdAt"] + timedelta(seconds=62)
-        job: Document = {
-            "_id": self.object_id(made),
-            "jobType": "frappe_enrollment",
-            "enrollmentId": document["_id"],
-            "payload": _payload(document),
-            "attempts": sync["retryCount"],
-            "maxAttempts": 5,
-            "nextRetryAt": last + timedelta(minutes=2 ** max(1, sync["retryCount"])),
-            "lastError": sync["errorMessage"],
-            "status": status,
-            "createdAt": made,
-            "updatedAt": started or last,
-            "__v": 0,
-        }
-        if started is not None:
-            job |= {
-                "workerNodeId": f"worker-{self.random.getrandbits(24):06x}",
-                "processingStartedAt": started,
-                "processingTimeout": started + timedelta(minutes=10),
-            }
-        if status in {"pending", "processing"}:
-            sync["retryJobId"] = job["_id"]
-        self.retryjobs.append(job)
-        return job
-
-    def access(self, document: Document) -> None:
-        """The learner of an order is enrolled in the LMS."""
-        member = str(document["email"]).strip().lower()
-        key = (member, document["courseId"])
-        self.lms_enrollments[key] = {"member": key[0], "course": key[1]}
+    def access(self, email: str, course: str) -> None:
+        """That learner is enrolled in the LMS."""
+        member = email.strip().lower()
+        self.lms_enrollments[member, course] = {"member": member, "course": course}
 
     def expect(self, kind: str, document: Document) -> None:
         """List an order under a heading of `expected`."""
         self.expected.setdefault(kind, []).append(str(document["_id"]))
 
+    def _paid_at(self, when: datetime) -> datetime:
+        """Usually at once; now and then the checkout stays open for hours."""
+        if self.random.random() < 0.15:
+            late = when + timedelta(minutes=self.random.randrange(30, 540))
+            if late < self.ago(minutes=70):
+                return late
+        return when + timedelta(seconds=self.random.randint(25, 200))
+
     def _stripe_events(self, when: datetime) -> list[Document]:
-        kinds = ["checkout.session.completed"]
+        events = [self.event("checkout.session.completed", when, "processed")]
         if self.random.random() < 0.4:
-            kinds.append("payment_intent.succeeded")
-        return [
-            {
-                "eventId": self.token("evt_1"),
-                "eventType": kind,
-                "processedAt": when + timedelta(milliseconds=700 * position),
-                "status": "processed",
-            }
-            for position, kind in enumerate(kinds)
-        ]
+            later = when + timedelta(milliseconds=700)
+            events.append(self.event("payment_intent.succeeded", later, "processed"))
+        return events
 
     def _metadata(self) -> Document:
         source = self.random.choice(("web", "web", "web", "mobile", "newsletter"))
@@ -228,19 +181,11 @@ def iso(when: datetime) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
 
 
+def milliseconds(when: datetime) -> int:
+    """As JavaScript's `Date.now()` counts them."""
+    return round(when.timestamp() * 1000)
+
+
 def to_millisecond(when: datetime) -> datetime:
     """BSON dates know no microseconds."""
     return when.replace(microsecond=when.microsecond // 1000 * 1000)
-
-
-def _payload(document: Document) -> Document:
-    payload = {
-        "user_email": document["email"],
-        "course_id": document["courseId"],
-        "paid_status": True,
-        "payment_id": document["paymentId"],
-        "amount": document["amount"],
-        "currency": document["currency"],
-    }
-    affiliate = document.get("affiliateData")
-    return payload | {"referral_code": affiliate["affiliateEmail"]} if affiliate else payload

@@ -66,13 +66,11 @@ RENAMED = Course(
     price=99,
     lms_name="prompt-engineering-for-teams",
 )
-UNPUBLISHED = Course(
-    slug="blockchain-fundamentals", title="Blockchain Fundamentals", price=159, published=False
-)
+UNLISTED = Course(slug="blockchain-fundamentals", title="Blockchain Fundamentals", price=159, published=False)
 
 #: Courses that the shop sells and the LMS offers without trouble.
 OPEN_COURSES = _SOLD
-COURSES = (*_SOLD, RENAMED, UNPUBLISHED)
+COURSES = (*_SOLD, RENAMED, UNLISTED)
 
 #: How a price in dollars reads elsewhere: a factor, and the step that prices are rounded to.
 _CURRENCIES = {"usd": (1.0, 0.5), "eur": (0.92, 0.5), "gbp": (0.79, 0.5), "inr": (83.0, 100.0)}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from reconcile.sandbox.shop_orders import Books, Document
-from reconcile.sandbox.shop_people import RENAMED, UNPUBLISHED, Course, Person
+from reconcile.sandbox.shop_errors import NO_COURSE, NO_USER, UNPUBLISHED, refused
+from reconcile.sandbox.shop_orders import Books
+from reconcile.sandbox.shop_people import RENAMED, UNLISTED, Course, Person
+from reconcile.sandbox.shop_sync import first_call_failed, worker_failed
 
 _BAD_ADDRESSES = (
     "sam@@example.com",
@@ -30,22 +31,10 @@ _MALFORMED: tuple[tuple[str, Any], ...] = (
 
 def add_refusals(books: Books) -> None:
     """Enter everything of this module."""
-    _out_of_attempts(books)
     _accounts(books)
     _courses(books)
     _addresses(books)
     _malformed(books)
-    _unpaid(books)
-    _too_new(books)
-    _job_active(books)
-
-
-def _out_of_attempts(books: Books) -> None:
-    """Five tries, then silence."""
-    for _ in range(6):
-        order = books.order("out_of_attempts", books.learner(), books.course(), books.some_day())
-        books.failed(order, "Request failed with status code 500", attempts=5)
-        books.job(order, "failed")
 
 
 def _accounts(books: Books) -> None:
@@ -54,38 +43,37 @@ def _accounts(books: Books) -> None:
         person = books.learner(account=False)
         order = books.order("no_account", person, books.course(), books.some_day())
         if number % 3:
-            books.failed(order, f"Could not find Member: {person.email}", attempts=number % 4 + 1)
+            worker_failed(books, order, NO_USER, attempts=number % 4 + 1)
     for _ in range(3):
         person = books.learner(enabled=False)
         order = books.order("disabled_account", person, books.course(), books.some_day())
-        books.failed(order, "User is disabled", attempts=2)
+        worker_failed(books, order, refused("ValidationError", "User is disabled"), attempts=2)
 
 
 def _courses(books: Books) -> None:
     """Renamed or taken off the list in the LMS, and still sold in the shop."""
-    for _ in range(5):
+    for number in range(5):
         order = books.order("course_renamed", books.learner(), RENAMED, books.some_day())
-        books.failed(order, f"Could not find Course: {RENAMED.slug}", attempts=3)
+        link = refused("LinkValidationError", f"Could not find Course: {RENAMED.slug}")
+        if number % 2:
+            worker_failed(books, order, NO_COURSE, attempts=3)
+        else:
+            first_call_failed(books, order, link, tries=number // 2)
     for _ in range(4):
-        order = books.order("course_unpublished", books.learner(), UNPUBLISHED, books.some_day())
-        books.failed(order, "You cannot enroll in an unpublished course.", attempts=2)
+        order = books.order("course_unpublished", books.learner(), UNLISTED, books.some_day())
+        worker_failed(books, order, UNPUBLISHED, attempts=2)
     for slug in _BAD_COURSES:
         course = Course(slug=slug, title=slug, price=49)
         order = books.order("invalid_course", books.learner(), course, books.some_day())
-        books.failed(order, "Request failed with status code 417", attempts=1)
+        first_call_failed(books, order, NO_COURSE, tries=2)
 
 
 def _addresses(books: Books) -> None:
-    """Addresses with a typo, and addresses that a checkout made up."""
+    """Addresses with a typo."""
     for address in _BAD_ADDRESSES:
         person = Person(full_name="", email=address)
         order = books.order("invalid_email", person, books.course(), books.some_day())
-        books.failed(order, "Request failed with status code 417", attempts=1)
-    for _ in range(4):
-        made_up = f"guest-{books.random.getrandbits(32):08x}@noemail.example.com"
-        books.order(
-            "placeholder_email", Person(full_name="", email=made_up), books.course(), books.some_day()
-        )
+        first_call_failed(books, order, NO_USER, tries=2)
 
 
 def _malformed(books: Books) -> None:
@@ -96,27 +84,3 @@ def _malformed(books: Books) -> None:
             del order[name]
         else:
             order[name] = value
-
-
-def _unpaid(books: Books) -> None:
-    """Abandoned check-outs and declined cards: never to be enrolled."""
-    for number in range(15):
-        changes: Document = {"status": "failed" if number % 3 == 0 else "pending", "stripeEvents": []}
-        changes["verification"] = {"paymentVerified": False}
-        changes["paymentId"] = books.token("pi_3") if number % 3 == 0 else books.token("PENDING_", 20)
-        books.order("unpaid", books.learner(), books.course(), books.some_day(), **changes)
-
-
-def _too_new(books: Books) -> None:
-    """The webhook may still be at it."""
-    for minutes in (1, 2, 3):
-        books.order("too_new", books.learner(), books.course(), books.ago(minutes=minutes))
-
-
-def _job_active(books: Books) -> None:
-    """The storefront's worker is at it right now."""
-    for _ in range(2):
-        order = books.order("job_active", books.learner(), books.course(), books.lately() - timedelta(days=1))
-        last = books.ago(minutes=1400)
-        books.failed(order, "Request failed with status code 502", attempts=2, status="retrying", last=last)
-        books.job(order, "processing", started=books.ago(minutes=2))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from reconcile.sandbox.shop_errors import TIMEOUT
 from reconcile.sandbox.shop_orders import iso
 from reconcile.sandbox.shop_people import OPEN_COURSES, price
 
@@ -34,7 +35,7 @@ def many_orders(
         stamp = int(when.timestamp()).to_bytes(4, "big")
         sync: dict[str, Any] = {"synced": False, "syncStatus": "pending", "retryCount": 0}
         if number % 4 == 3:
-            sync |= {"syncStatus": "failed", "retryCount": 1, "errorMessage": "timeout of 10000ms exceeded"}
+            sync |= {"syncStatus": "retrying", "retryCount": 1, "errorMessage": TIMEOUT}
             sync["lastSyncAttempt"] = when + timedelta(minutes=2)
         order = {
             "_id": ObjectId(stamp + machine + (number & 0xFFFFFF).to_bytes(3, "big")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 
+from reconcile.domain.documents import PLACEHOLDERS
 from reconcile.settings import rules
 from reconcile.settings.fields import Number, Seconds, Whole, setting
 
@@ -22,6 +23,12 @@ class CoreSettings(BaseSettings):
     )
     mongodb_collection: Annotated[str, BeforeValidator(rules.collection_name)] = setting(
         "MONGODB_COLLECTION", "enrollments", "The collection of orders.", group="mongodb"
+    )
+    retry_jobs_collection: Annotated[str, BeforeValidator(rules.collection_name)] = setting(
+        "MONGODB_RETRY_JOBS_COLLECTION",
+        "",
+        "The shop's own retry queue, where it is neither retry_jobs nor retryjobs.",
+        group="mongodb",
     )
     lms_base_url: str = setting(
         "FRAPPE_LMS_BASE_URL", "", "Where the LMS is; https:// is added.", group="lms", required=True
@@ -42,16 +49,25 @@ class CoreSettings(BaseSettings):
         group="audit",
     )
     min_age: Seconds = setting(
-        "RECONCILE_MIN_AGE", 300.0, "Younger orders are left to the webhook.", unit="duration", ge=0
+        "RECONCILE_MIN_AGE", 300.0, "Younger payments are left to the shop itself.", unit="duration", ge=0
     )
     max_attempts: Whole = setting(
-        "RECONCILE_MAX_ATTEMPTS", 5, "Attempts before a person is needed.", unit="attempts", ge=1, le=1000
+        "RECONCILE_MAX_ATTEMPTS",
+        5,
+        "Visits after the first one before a person is needed; a visit is a try with its second try.",
+        unit="visits",
+        ge=1,
+        le=1000,
     )
     backoff_base: Seconds = setting(
-        "RECONCILE_BACKOFF_BASE", 120.0, "Wait after one attempt; doubles with each.", unit="duration", ge=0
+        "RECONCILE_BACKOFF_BASE",
+        120.0,
+        "Wait after the first visit; doubles with each.",
+        unit="duration",
+        ge=0,
     )
     backoff_max: Seconds = setting(
-        "RECONCILE_BACKOFF_MAX", 1920.0, "The longest wait between attempts.", unit="duration", ge=0
+        "RECONCILE_BACKOFF_MAX", 1920.0, "The longest wait between visits.", unit="duration", ge=0
     )
     retry_delay: Seconds = setting(
         "RECONCILE_RETRY_DELAY", 2.0, "Wait before the immediate second try.", unit="duration", ge=0, le=3600
@@ -73,6 +89,11 @@ class CoreSettings(BaseSettings):
         "After an unanswered write, nobody writes for this learner and course for so long.",
         unit="duration",
         ge=0,
+    )
+    placeholder_emails: Annotated[tuple[str, ...], NoDecode, BeforeValidator(rules.placeholders)] = setting(
+        "RECONCILE_PLACEHOLDER_EMAILS",
+        PLACEHOLDERS,
+        "Addresses that the shop makes up and that are nobody's: patterns, blanks or commas between.",
     )
     concurrency: Whole = setting(
         "RECONCILE_CONCURRENCY", 4, "Enrollments in flight.", unit="enrollments", ge=1, le=64

@@ -170,6 +170,8 @@ def _documented() -> Iterable[tuple[SettingDoc, Group | None]]:
             default = default.get_secret_value()
         elif extra["unit"] == "duration":
             default = rules.as_duration(default)
+        elif isinstance(default, tuple):
+            default = " ".join(default)
         elif isinstance(default, (bool, float)):
             default = f"{default:g}"
         doc = SettingDoc(

@@ -9,6 +9,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
@@ -17,6 +18,8 @@ _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s?([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 10 * 365 * 86400.0
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
+#: An address that no pattern of made-up ones may match.
+_SOMEBODY = "somebody.else@example.org"
 _DATABASE = re.compile(r"[^\s/\\.\"$*<>:|?\x00-\x1f]{1,63}")
 
 
@@ -105,6 +108,16 @@ def collection_name(value: str) -> str:
     if not value.isprintable() or "$" in value or value.startswith(("system.", ".")) or len(value) > 120:
         raise ValueError("must be a collection name such as enrollments")
     return value
+
+
+def placeholders(value: object) -> tuple[str, ...]:
+    """Patterns of addresses that are nobody's, blanks or commas between. Raises ValueError."""
+    if isinstance(value, tuple):
+        return value
+    patterns = tuple(str(value).lower().replace(",", " ").split())
+    if any("@" not in each or fnmatchcase(_SOMEBODY, each) for each in patterns):
+        raise ValueError("must be patterns such as temp_*@placeholder.com, and none that matches everybody")
+    return patterns
 
 
 def audit_url(value: str) -> str:

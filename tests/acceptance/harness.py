@@ -22,10 +22,14 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
+from reconcile.adapters.audit import open_audit
+from reconcile.ports import Intent
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.mongo_server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
 from reconcile.sandbox.shop import Shop
+from tests.fakes.audit_history import close
+from tests.fakes.audit_samples import ELSEWHERE, NOON, REFUSED, enrollment, summary
 
 Document = dict[str, Any]
 
@@ -257,6 +261,20 @@ class World:
         with contextlib.closing(sqlite3.connect(self.audit_file)) as connection:
             connection.row_factory = sqlite3.Row
             return connection.execute(query).fetchall()
+
+    def visited(self, enrollment_id: str, times: int = 6) -> None:
+        """So many visits of ours in the audit, by default all that there are, and none of them any good."""
+        order = self.document(enrollment_id)
+        item = enrollment(
+            enrollment_id, member=order["email"], email=order["email"], course=order["courseId"]
+        )
+        with contextlib.closing(open_audit(f"sqlite:///{self.audit_file}")) as log:
+            for visit in range(times):
+                name = f"visit-{enrollment_id}-{visit}"
+                log.open_run(summary(name), ELSEWHERE)
+                intent = Intent(run_id=name, enrollment=item, number=visit + 1, started_at=NOON)
+                log.finish(log.begin(intent), REFUSED, run_id=name, at=NOON)
+                close(log, name)
 
     def attempts(self) -> list[sqlite3.Row]:
         """The audit's attempts, in the order in which they began."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from bson import ObjectId
 
 from tests.acceptance.harness import World
+from tests.acceptance.undone import ago, retry_job, unmarked_order
 from tests.fakes.receiver import Receiver, closed_port
 
 TOKEN = "t0ken-that-nobody-may-see"
@@ -124,3 +126,30 @@ def test_the_scheduler_alerts_as_well(world: World, alerts: Receiver, pings: Rec
         "reconcile: 2 paid orders for course no-such-course, which the LMS does not have, 98.00 USD"
     ]
     assert len(pings.got) == 2
+
+
+def test_what_the_shop_leaves_undone_is_told_and_cleared(world: World, alerts: Receiver) -> None:
+    order = unmarked_order(world, "kim@example.com", amount=199)
+    job = retry_job(world, order, "kim@example.com", due=ago(hours=9))
+
+    world.run("run", "--quiet", code=0)
+    worker, unmarked = alerts.got
+
+    assert worker.title == "reconcile: the shop's own worker does not run, 1 job overdue"
+    assert "The shop's own worker has not run since" in worker.message
+    assert unmarked.title == (
+        "reconcile: 1 order paid at Stripe and never marked as paid in the shop, 199.00 USD"
+    )
+    assert f"{order}  k***@example.com  python-basics  paid {ago(hours=2):%Y-%m-%d}" in unmarked.message
+    assert "Look the payment up in Stripe" in unmarked.message
+    assert world.enrolls_asked() == 0, "never enrolled by itself"
+
+    changed = {"$set": {"status": "paid", "paymentId": "pi_1"}}
+    world.database.enrollments.update_one({"_id": ObjectId(order)}, changed)
+    world.database.retry_jobs.update_one({"_id": ObjectId(job)}, {"$set": {"status": "completed"}})
+    world.run("run", "--quiet")
+    assert len(world.enrolled("kim@example.com")) == 1
+    assert [title.removeprefix("reconcile: ") for title in alerts.titles[2:]] == [
+        "all clear: the shop's own worker runs again, or nothing is due",
+        "all clear: every order that was paid at Stripe is marked as paid",
+    ]

@@ -47,6 +47,8 @@ def test_retry_by_reason_and_course(world: World) -> None:
     fresh = world.order("kim@example.com")
     world.lms.site.add_course("sql-for-reporting")
     elsewhere = world.order("ann@example.com", course="sql-for-reporting", frappeSync=SPENT)
+    for order in (spent, elsewhere):
+        world.visited(order)
 
     world.run("retry", "--reason", "exhausted", "--course", "python-basics", "--yes", code=0)
 

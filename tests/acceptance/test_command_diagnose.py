@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.harness import Done, World, by
+from tests.acceptance.undone import ago, retry_job, unmarked_order
 
 
 def problems(done: Done) -> list[tuple[str, str]]:
@@ -97,9 +98,9 @@ def test_what_is_missing_in_mongodb_and_the_lms_is_a_warning(world: World) -> No
     world.order("kim@example.com", course="unpublished")
     world.lms.site.add_course("python-basics")
     world.lms.site.add_course("unpublished", published=0)
-    world.order(
-        "ann@example.com", frappeSync={"synced": False, "syncStatus": "failed", "errorMessage": "no (x)"}
-    )
+    failed = {"synced": False, "syncStatus": "failed", "errorMessage": "no (x)"}
+    world.visited(world.order("ann@example.com", frappeSync=failed), times=1)
+    world.order("lea@example.com", frappeSync=failed)  # the shop's own words, and no visit of ours
 
     done = world.run("diagnose", "--json", code=0)
 
@@ -107,7 +108,8 @@ def test_what_is_missing_in_mongodb_and_the_lms_is_a_warning(world: World) -> No
     assert "reconcile_unsynced" in rows["indexes"][0]["says"]
     assert "did you mean python-basics?" in rows["pyhton-basics"][0]["says"]
     assert "is not published" in rows["unpublished"][0]["says"]
-    assert rows["failed"][0]["says"] == "1 x no"
+    assert [row["says"] for row in rows["failed"]] == ["1 x no, 49.00 USD"]
+    assert rows["given up"][0]["says"] == "1 x given up on by the shop, 49.00 USD; the next run tries them"
     assert "3 things" in done.json["conclusion"] or "things should be seen to" in done.json["conclusion"]
 
 
@@ -132,3 +134,56 @@ def test_a_broken_audit_file_is_named(ready: World) -> None:
 
     assert ("audit", "usable") in problems(done)
     assert "backup" in done.json["conclusion"]
+
+
+def test_a_queue_that_nobody_works_is_a_warning(ready: World) -> None:
+    order = ready.order("kim@example.com")
+    retry_job(ready, order, "kim@example.com", due=ago(hours=9))
+    ready.run("init", code=0)
+
+    done = ready.run("diagnose", "--json", code=0)
+
+    assert warnings(done) == [("mongodb", "retry queue")]
+    (row,) = by(done.json["checks"], "name")["retry queue"]
+    assert row["says"].startswith("retry_jobs: 1 open, 0 in work, 1 overdue since ")
+    assert "the shop's own worker has not run since" in row["says"]
+    assert "POST" in row["remedy"]
+
+
+def test_a_queue_that_is_worked_or_not_there_is_well(ready: World) -> None:
+    says = {row["name"]: row["says"] for row in ready.run("diagnose", "--json", code=0).json["checks"]}
+    assert "MONGODB_RETRY_JOBS_COLLECTION" in says["retry queue"]
+
+    order = ready.order("kim@example.com")
+    retry_job(ready, order, "kim@example.com", due=ago(minutes=5))
+    ready.run("init", code=0)
+    done = ready.run("diagnose", "--json", code=0)
+
+    assert warnings(done) == []
+    assert "last completed: never" in by(done.json["checks"], "name")["retry queue"][0]["says"]
+
+
+def test_what_was_paid_and_never_marked_is_named_and_nothing_else_changes(ready: World) -> None:
+    assert by(ready.run("diagnose", "--json", code=0).json["checks"], "name")["unmarked"][0]["grade"] == "ok"
+    ids = [unmarked_order(ready, f"learner{number}@example.com") for number in range(7)]
+
+    done = ready.run("diagnose", "--json", code=0)
+
+    assert warnings(done) == [("backlog", "unmarked")]
+    (row,) = by(done.json["checks"], "name")["unmarked"]
+    assert row["says"].startswith(
+        "7 orders are paid at Stripe and never marked as paid in the shop, 343.00 USD; the oldest was paid "
+    )
+    assert sum(name in row["says"] for name in ids) == 5
+    assert row["says"].endswith("and 2 more")
+    assert "l***@example.com" in row["says"]
+    assert row["remedy"].startswith("Look the payment up in Stripe.")
+
+
+def test_addresses_that_are_nobodys_are_a_group_with_their_money(ready: World) -> None:
+    for number in range(3):
+        ready.order(f"temp_{number}@placeholder.com", account=False)
+
+    rows = by(ready.run("diagnose", "--json", code=0).json["checks"], "name")["failed"]
+
+    assert [row["says"] for row in rows] == ["3 x placeholder_email, 147.00 USD"]

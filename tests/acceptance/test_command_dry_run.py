@@ -46,12 +46,13 @@ def check_plan(seeded: World, done: Done) -> None:
     for row in done.json["actions"]:
         assert set(row) == {"enrollment_id", "payment_id", "email", "course", "action", "reason"}
     assert rows.keys() >= set(expected[ENROLLABLE]) | set(expected[COVERED]) | set(expected[CONFIRMABLE])
-    assert not rows.keys() & (set(expected["unpaid"]) | set(expected["synced"]))
+    assert not rows.keys() & {
+        order for heading in ("unpaid", "unmarked", "being_marked", "synced") for order in expected[heading]
+    }
     for heading, action, reason in (
         (ENROLLABLE, "enroll", None),
         (COVERED, "enroll", None),
         (CONFIRMABLE, "confirm", None),
-        ("out_of_attempts", "give_up", "exhausted"),
         ("no_account", "wait", "member_missing"),
         ("disabled_account", "wait", "member_disabled"),
         ("course_renamed", "wait", "course_missing"),
@@ -60,6 +61,8 @@ def check_plan(seeded: World, done: Done) -> None:
         ("invalid_course", "give_up", "invalid_course"),
         ("malformed", "give_up", "malformed"),
         ("too_new", "skip", "too_new"),
+        ("just_paid", "skip", "too_new"),
+        ("unanswered_try", "skip", "too_new"),
         ("job_active", "skip", "retry_job_active"),
     ):
         for order in expected[heading]:

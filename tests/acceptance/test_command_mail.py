@@ -52,6 +52,17 @@ def test_nobody_is_mailed_by_default(world: World, post: MailServer) -> None:
     assert "mail" not in world.run("status", "--json", code=0).json
 
 
+def buyer(world: World, order: str) -> str:
+    """Whom the mail goes to: never to an address that the checkout has made up."""
+    document = world.document(order)
+    email: str = document["email"].strip().lower()
+    if not email.endswith("@placeholder.com"):
+        return email
+    job = world.database.retry_jobs.find_one({"enrollmentId": document["_id"]})
+    known = document["lmsContext"]["frappeEmail"] if job is None else job["payload"]["user_email"]
+    return str(known)
+
+
 def test_whoever_gets_access_gets_one_mail(seeded: World, post: MailServer) -> None:
     switch_on(seeded, post)
     assert seeded.shop is not None
@@ -62,7 +73,7 @@ def test_whoever_gets_access_gets_one_mail(seeded: World, post: MailServer) -> N
     enrolled = seeded.audit("SELECT enrollment_id FROM attempts WHERE outcome IN ('enrolled', 'recovered')")
     assert len(enrolled) == len(seeded.shop.expected[ENROLLABLE]) == len(post.received)
     mailed = Counter(mail.to for mail in post.received)
-    buyers = Counter(seeded.document(row["enrollment_id"])["email"].strip().lower() for row in enrolled)
+    buyers = Counter(buyer(seeded, row["enrollment_id"]) for row in enrolled)
     assert mailed == buyers
     assert set(states(seeded).values()) == {"sent"}
     counts = dict.fromkeys(STATES, 0) | {"sent": len(enrolled)}

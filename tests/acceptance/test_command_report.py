@@ -22,6 +22,7 @@ from reconcile.sandbox.lms_site import load_site
 from reconcile.sandbox.mongo_server import EmbeddedMongo
 from reconcile.sandbox.shop import load, shop
 from tests.acceptance.harness import Done, World
+from tests.acceptance.undone import ago, unmarked_order
 
 VIEWS = ("summary", "attempts", "enrollments", "runs")
 ATTEMPT_KEYS = (
@@ -232,3 +233,19 @@ def test_an_export_is_utf8_whatever_the_locale(world: World, form: str) -> None:
     )
 
     assert "b***@exämple.com" in done.stdout
+
+
+def test_both_sides_tries_and_what_was_never_marked(world: World) -> None:
+    given_up = {"synced": False, "syncStatus": "failed", "retryCount": 5, "lastSyncAttempt": ago(hours=8)}
+    order = world.order("sam@example.com", frappeSync=given_up | {"errorMessage": "User not found"})
+    unmarked_order(world, "kim@example.com")
+    world.run("run", "--quiet", code=0)
+
+    (row,) = report(world, "--view", "enrollments")
+    (run,) = report(world, "--view", "runs")
+    backlog = world.run("report", "--format", "json", code=0).json["sections"]["backlog"]
+
+    assert (row["enrollment_id"], row["visits"], row["shop_tries"], row["attempts"]) == (order, 1, 5, 6)
+    assert run["unmarked"] == 1
+    assert backlog["figures"]["unmarked"] == 1
+    assert any("paid and never marked: 1 order that" in line for line in backlog["words"])

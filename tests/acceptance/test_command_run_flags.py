@@ -64,6 +64,7 @@ def test_an_unpaid_order_is_left_alone_also_when_it_is_named(world: World) -> No
 def test_include_failed_takes_up_those_out_of_attempts(world: World) -> None:
     spent = {"synced": False, "syncStatus": "failed", "retryCount": 5, "errorMessage": "500"}
     order = world.order("sam@example.com", frappeSync=spent)
+    world.visited(order)
 
     without = world.run("run", "--json", code=1)
     assert (without.json["outcomes"]["failed"], without.json["reasons"]) == (1, {"exhausted": 1})

@@ -9,6 +9,7 @@ import pytest
 from jobs.registry import JOBS
 from reconcile.sandbox.lms_faults import Fault
 from tests.acceptance.harness import World
+from tests.acceptance.undone import ago, retry_job, unmarked_order
 
 NAMES = [job.name for job in JOBS]
 
@@ -123,6 +124,19 @@ def test_the_digest_is_written_to_stdout(world: World) -> None:
     assert any(line.startswith("  1 x invalid_email: ") for line in lines)
     assert any(line.startswith("  1 x member_missing: ") for line in lines)
     assert done.stderr == ""
+
+
+def test_the_digest_tells_what_the_shop_leaves_undone(world: World) -> None:
+    order = unmarked_order(world, "kim@example.com", amount=199)
+    retry_job(world, order, "kim@example.com", due=ago(hours=9))
+    world.run("run", code=0)
+
+    told = world.run("schedule", "--once", "daily_digest", code=0).stdout
+
+    assert told.startswith("reconcile: 1 order is paid and never marked; 0 learners got access\n")
+    assert "  1 order is paid at Stripe and never marked as paid in the shop, 199.00 USD; the oldest" in told
+    assert "  The shop's own retry queue (retry_jobs): 1 open, 0 in work, 1 overdue since" in told
+    assert "  The shop's own worker has not run since" in told
 
 
 def test_the_digest_tells_of_an_outage_and_of_a_backlog_that_cannot_be_counted(world: World) -> None:

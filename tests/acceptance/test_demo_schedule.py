@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,8 +11,21 @@ import pytest
 from reconcile.cli import demo_schedule
 from reconcile.cli.demo_schedule import DAY, run_day
 from reconcile.cli.demo_stories import FACTS, GIVEN, MAILED, TELLERS, TOLD, TWICE, Teller
+from reconcile.cli.demo_stories import UNMARKED as UNMARKED_ORDERS
 from reconcile.sandbox.clock import SimulatedClock
-from reconcile.sandbox.day import LOST, MALFORMED, NO_ACCOUNT, WEBHOOK, script
+from reconcile.sandbox.day import (
+    CANCELLED,
+    GIVEN_UP,
+    GRANT,
+    LOST,
+    MALFORMED,
+    NO_ACCOUNT,
+    PAGE,
+    PLACEHOLDER,
+    UNMARKED,
+    WEBHOOK,
+    script,
+)
 from tests.acceptance.harness import program
 
 SOME_HOURS = range(12, 15)
@@ -20,11 +34,18 @@ SOME_HOURS = range(12, 15)
 def test_the_day_holds_what_the_demo_is_about() -> None:
     day = script(DAY)
 
-    assert {sale.fate for sale in day.sales} == {WEBHOOK, LOST, NO_ACCOUNT, MALFORMED}
-    assert any(day.is_down(sale.at) and sale.fate == WEBHOOK for sale in day.sales)
+    fates = Counter(sale.fate for sale in day.sales)
+    assert set(fates) == {
+        WEBHOOK, PAGE, GRANT, LOST, GIVEN_UP, NO_ACCOUNT, MALFORMED, PLACEHOLDER, UNMARKED, CANCELLED,
+    }  # fmt: skip
+    assert (fates[GIVEN_UP], fates[PLACEHOLDER], fates[UNMARKED]) == (3, 1, 1)
+    assert {WEBHOOK, PAGE} <= {sale.fate for sale in day.sales if day.is_down(sale.at)}
+    assert any(sale.at - sale.opened_at > timedelta(hours=1) for sale in day.sales if sale.fate == PAGE)
+    assert {sale.fate for sale in day.left_to_us} == {WEBHOOK, PAGE, LOST, GIVEN_UP, NO_ACCOUNT}
     assert any(sale.signs_up_at for sale in day.sales)
     assert len({sale.person.email for sale in day.sales}) == len(day.sales)
-    assert all(day.start <= sale.at < day.end for sale in day.sales)
+    assert all((day.start <= sale.at) is (sale.fate != GIVEN_UP) for sale in day.sales)
+    assert all(sale.opened_at <= sale.at < day.end for sale in day.sales)
     assert script(DAY) == day
 
 
@@ -43,6 +64,7 @@ def test_some_hours_with_the_outage_in_them(capsys: pytest.CaptureFixture[str]) 
     assert f"{GIVEN:<37}" + count * 6 + f"{'-':>10}" * 2 + "\n" in out
     assert f"{MAILED:<37}{count}{count}" in out
     assert f"{TOLD:<37}{2:>10}{2:>10}" in out
+    assert f"{UNMARKED_ORDERS:<37}{1:>10}" in out
     assert "@" not in out
 
 

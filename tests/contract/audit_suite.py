@@ -158,15 +158,36 @@ class AuditLogContract:
 
         assert ids == sorted(set(ids))
 
-    def test_only_counted_attempts_count(self, running: AuditLog) -> None:
-        for verdict in (REFUSED, EXCUSED, REFUSED):
-            running.finish(running.begin(intent()), verdict, run_id="run-1", at=NOON)
-        running.record([record()])
+    def test_a_visit_is_a_run_whatever_it_wrote(self, running: AuditLog) -> None:
+        for number, verdict in enumerate((REFUSED, EXCUSED, REFUSED)):
+            started = replace(intent(), number=number + 1, started_at=NOON + number * timedelta(seconds=2))
+            running.finish(running.begin(started), verdict, run_id="run-1", at=NOON)
+        running.record([replace(record(), at=NOON + timedelta(minutes=1))])
 
         history = running.history(["order-1"])["order-1"]
 
-        assert (history.attempts, history.excused) == (2, 1)
+        assert (history.visits, history.added, history.writes, history.excused) == (1, 1, 3, 1)
         assert (history.last_outcome, history.last_reason) == (Outcome.WAITING, Reason.MEMBER_MISSING)
+        assert history.last_write_at == NOON + timedelta(seconds=4)
+        assert history.last_said_at == NOON + timedelta(minutes=1)
+
+        running.open_run(summary("run-2"), HERE)
+        running.finish(running.begin(intent(run_id="run-2")), REFUSED, run_id="run-2", at=NOON)
+        assert running.history(["order-1"])["order-1"].visits == 2
+
+    def test_a_visit_that_the_lms_is_to_blame_for_does_not_count(self, running: AuditLog) -> None:
+        running.finish(running.begin(intent()), EXCUSED, run_id="run-1", at=NOON)
+
+        history = running.history(["order-1"])["order-1"]
+
+        assert (history.visits, history.writes) == (0, 1)
+
+    def test_what_is_skipped_leaves_no_mark_in_the_order(self, running: AuditLog) -> None:
+        skipped = Verdict(outcome=Outcome.SKIPPED, reason=Reason.TOO_NEW)
+        running.finish(running.begin(intent()), REFUSED, run_id="run-1", at=NOON)
+        running.finish(running.begin(intent()), skipped, run_id="run-1", at=NOON + timedelta(hours=1))
+
+        assert running.history(["order-1"])["order-1"].last_said_at == NOON
 
     @pytest.mark.parametrize(
         ("verdict", "excused"),
@@ -249,7 +270,7 @@ class AuditLogContract:
         history = running.history(["order-1"])["order-1"]
         (left,) = running.open_attempts()
 
-        assert (history.attempts, history.open_attempt) == (1, attempt_id)
+        assert (history.visits, history.open_attempt) == (1, attempt_id)
         assert (history.last_outcome, history.last_reason) == (REFUSED.outcome, REFUSED.reason)
         assert (left.attempt_id, left.enrollment_id, left.started_at) == (attempt_id, "order-1", NOON)
         assert left.key == EffectKey("learner@example.com", "clinical-ai")
@@ -257,8 +278,17 @@ class AuditLogContract:
         running.finish(attempt_id, ENROLLED, run_id="run-1", at=NOON)
 
         history = running.history(["order-1"])["order-1"]
-        assert (history.attempts, history.open_attempt, history.last_outcome) == (2, None, Outcome.ENROLLED)
+        assert (history.visits, history.open_attempt, history.last_outcome) == (1, None, Outcome.ENROLLED)
         assert list(running.open_attempts()) == []
+
+    def test_a_visit_left_open_counts(self, running: AuditLog) -> None:
+        """Its write may have been made."""
+        running.begin(intent())
+        assert running.history(["order-1"])["order-1"].visits == 0
+        crash(running)
+
+        history = running.history(["order-1"])["order-1"]
+        assert (history.visits, history.added) == (1, 0)
 
     def test_of_several_open_attempts_the_newest_is_named(self, running: AuditLog) -> None:
         running.begin(intent())
@@ -318,4 +348,4 @@ class AuditLogContract:
         assert problems == []
         assert len(set(numbers)) == 40
         histories = running.history([f"order-{worker}-{turn}" for worker in range(8) for turn in range(5)])
-        assert {history.attempts for history in histories.values()} == {1}
+        assert {history.visits for history in histories.values()} == {1}

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from reconcile.adapters.email_rule import email_problem
-from reconcile.adapters.mongo import MongoSource
 from reconcile.adapters.mongo_ids import document_id
 from reconcile.domain.model import EffectKey, Outcome, Reason, Verdict
+from reconcile.domain.shop_queue import NO_JOB, ShopQueue
 from reconcile.ports import EnrollmentSource, Selection, WriteBack
+from tests.fakes.mongo_shop import mongo_source
 from tests.fakes.world import NOON, FakeSource, order
 
 SYNCED = {"synced": True, "syncStatus": "success", "enrollmentId": "theirs"}
@@ -47,7 +48,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     orders = request.getfixturevalue("database").enrollments
     orders.insert_many(documents)
     yield Case(
-        MongoSource(orders.database, collection="enrollments", email_rule=email_problem),
+        mongo_source(orders.database),
         lambda name: orders.find_one({"_id": document_id(name)}),
         lambda name, new: orders.update_one({"_id": document_id(name)}, {"$set": new}),
     )
@@ -68,19 +69,47 @@ def test_a_selection(case: Case) -> None:
 
 
 def test_reading_again(case: Case) -> None:
-    assert case.source.still_unsynced("e1") is True
-    assert case.source.still_unsynced("e3") is False
-    assert case.source.still_unsynced("e4") is Reason.NOT_PAID
-    assert case.source.still_unsynced("e99") is Reason.NOT_PAID
+    there, job = case.source.read_again("e1")
+    assert there is not None
+    assert (there.paid, there.sync.is_synced, job) == (True, False, NO_JOB)
+    synced, _ = case.source.read_again("e3")
+    assert synced is not None
+    assert synced.sync.is_synced
+    pending, _ = case.source.read_again("e4")
+    assert pending is not None
+    assert not pending.paid
+    assert case.source.read_again("e99") == (None, NO_JOB)
+
+
+def test_nobody_has_a_job_where_there_is_no_queue(case: Case) -> None:
+    assert case.source.shop_jobs(["e1", "e2"]) == {}
+    assert case.source.shop_queue(NOON) == ShopQueue()
 
 
 def test_paid_orders(case: Case) -> None:
     twice = EffectKey("a@example.com", "python-basics")
     once = EffectKey("c@example.com", "python-basics")
+    never = EffectKey("d@example.com", "python-basics")
 
-    counts = case.source.paid_orders([twice, once])
+    found = case.source.paid_orders([twice, once, never])
 
-    assert (counts[twice], counts[once]) == (2, 1)
+    assert {key: sorted(order.id for order in orders) for key, orders in found.items()} == {
+        twice: ["e1", "e5"],
+        once: ["e3"],
+    }
+
+
+def test_what_is_paid_and_was_never_marked(case: Case) -> None:
+    completed = {"eventType": "checkout.session.completed", "processedAt": NOON - timedelta(hours=2)}
+    case.change("e4", {"stripeEvents": [completed]})
+    case.change("e1", {"stripeEvents": [completed]})  # paid, and marked
+
+    found = case.source.unmarked(NOON)
+
+    assert (found.count, found.amounts) == (1, (("usd", Decimal(199)),))
+    assert found.oldest_paid_at == NOON - timedelta(hours=2)
+    assert [order.id for order in found.samples] == ["e4"]
+    assert case.source.unmarked(NOON - timedelta(hours=2) + timedelta(minutes=14)).count == 0
 
 
 def test_a_success_is_written_and_the_order_leaves_the_backlog(case: Case) -> None:

@@ -21,19 +21,21 @@ EFFECTS: dict[str, tuple[int, ...]] = {
     "leases.hold": (1,),
     "leases.release": (1, 2),
     # A read, and the last look before a write.
-    "source.still_unsynced": (1, 4),
+    "source.read_again": (1, 4),
     "source.write_back": (1,),
     "platform.enroll": (1, 2, 4),
     # Inside `write_back`: between the two, the retry job is completed and the order not yet synced.
-    f"{WIRE}.update retryjobs": (1,),
+    f"{WIRE}.update retry_jobs": (1,),
     f"{WIRE}.update enrollments": (1,),
 }
 
 #: Steps that only look: dying before one is dying after the effect before it, so once, after it.
 READS: dict[str, tuple[int, ...]] = {
     "source.scan": (1,),
-    "source.retry_jobs_active": (1,),
+    "source.shop_jobs": (1,),
     "source.paid_orders": (1,),
+    "source.unmarked": (1,),
+    "source.end_settled_jobs": (1,),
     "platform.ping": (1,),
     "platform.prove_sight": (1,),
     "platform.observe": (1, 2),
@@ -45,6 +47,7 @@ READS: dict[str, tuple[int, ...]] = {
 
 #: Steps that an applied run never takes.
 NEVER = {
+    "source.shop_queue",  # for alerts and `status`
     "leases.peek",  # only a dry run and `plan` look without taking
     "platform.titles",  # for the mail, after the run
     "audit.intervene",  # of people: `retry`, `ignore`, `drift --fix`, before their run

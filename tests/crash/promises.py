@@ -55,7 +55,7 @@ def the_story_has_an_end(world: World) -> None:
     unfinished = [row for row in world.attempts() if row["finished_at"] is None or row["outcome"] is None]
     assert unfinished == []
     assert [row for row in world.runs() if row["finished_at"] is None or row["status"] == "running"] == []
-    assert [job["status"] for job in world.database["retryjobs"].find()] == ["completed"]
+    assert [job["status"] for job in world.database["retry_jobs"].find()] == ["completed"]
     documents = world.documents()
     assert documents[ORDERS["no account"]["_id"]]["frappeSync"]["syncStatus"] == "retrying"
     assert documents[ORDERS["malformed"]["_id"]]["frappeSync"]["syncStatus"] == "failed"

@@ -202,7 +202,7 @@ def new_world(
         database = client[name]
         database["enrollments"].insert_many(list(ORDERS.values()))
         job = {"jobType": "frappe_enrollment", "status": "pending", "attempts": 1}
-        database["retryjobs"].insert_one(job | {"enrollmentId": str(ORDERS["with a retry job"]["_id"])})
+        database["retry_jobs"].insert_one(job | {"enrollmentId": str(ORDERS["with a retry job"]["_id"])})
         environment = {
             "MONGODB_URI": mongo.uri(name),
             "FRAPPE_LMS_BASE_URL": lms.url,

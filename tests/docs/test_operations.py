@@ -9,7 +9,7 @@ import pytest
 
 from jobs.registry import JOBS
 from reconcile.domain.mail import MailStatus
-from reconcile.domain.model import SYNC_STATUS, Outcome, Reason
+from reconcile.domain.model import DUPLICATE_PAYMENT, ODD_ORDER, SYNC_STATUS, Outcome, Reason
 from reconcile.domain.remedies import REMEDIES
 from reconcile.domain.summary import MAX_ENROLLS, AbortReason, ExitCode, RunStatus
 from reconcile.mailtext import Facts
@@ -52,7 +52,11 @@ def test_the_mails_states_and_the_templates_variables_are_told() -> None:
     assert told == {status.value for status in MailStatus} | {field.name for field in fields(Facts)}
 
 
-@pytest.mark.parametrize("word", [*AbortReason, MAX_ENROLLS, RunStatus.CRASHED, "duplicate_payment"])
+def test_the_flags_are_the_closed_list() -> None:
+    assert first_cells(section(TEXT, "Flags")) == {DUPLICATE_PAYMENT, ODD_ORDER}
+
+
+@pytest.mark.parametrize("word", [*AbortReason, MAX_ENROLLS, RunStatus.CRASHED])
 def test_the_other_words_are_told(word: str) -> None:
     assert f"`{word!s}`" in TEXT
 

@@ -242,12 +242,18 @@ class InMemoryAuditLog:
 
     def _history(self, rows: list[Attempt]) -> History:
         verdicts = [row.verdict for row in rows if row.verdict is not None]
+        said = [row for row in rows if row.verdict and row.verdict.outcome is not Outcome.SKIPPED]
+        used = [row for row in rows if self._is_left_open(row) or (row.verdict and row.verdict.attempts)]
         return History(
-            attempts=sum(verdict.attempts > 0 for verdict in verdicts),
+            visits=len({row.run_id for row in used}),
+            added=len({row.run_id for row in rows if row.verdict and row.verdict.attempts}),
+            writes=sum(row.number > 0 for row in rows),
             excused=sum(row.was_excused for row in rows),
             disproved=sum(row.was_excused and row.attempt_id < self._last_success() for row in rows),
             last_outcome=verdicts[-1].outcome if verdicts else None,
             last_reason=verdicts[-1].reason if verdicts else None,
+            last_said_at=max((row.finished_at for row in said if row.finished_at), default=None),
+            last_write_at=max((row.started_at for row in rows if row.number > 0), default=None),
             open_attempt=max((row.attempt_id for row in rows if self._is_left_open(row)), default=None),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +28,8 @@ from reconcile.domain.model import (
     Reason,
     Unknown,
 )
+from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
+from reconcile.domain.unmarked import Unmarked, is_unmarked
 from reconcile.ports import Lease, Selection, Sight, WriteBack
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -82,11 +84,19 @@ class FakeSource:
     def __init__(self, documents: Iterable[dict[str, Any]] = ()) -> None:
         self.documents = {document["_id"]: document for document in documents}
         self.active_jobs: set[str] = set()
+        self.sent_as: dict[str, tuple[str, ...]] = {}  #: addresses that the shop's own jobs carry
+        self.queue = ShopQueue()
         self.writes: list[WriteBack] = []
         self.before_recheck: Callable[[str], None] = lambda _: None
 
     def _parse(self, document: dict[str, Any]) -> AnyEnrollment:
-        return parse_enrollment(document, enrollment_id=document["_id"], email_rule=any_text_with_at)
+        name = document["_id"]
+        return parse_enrollment(
+            document,
+            enrollment_id=name,
+            email_rule=any_text_with_at,
+            job_addresses=self.sent_as.get(name, ()),
+        )
 
     def scan(self, selection: Selection) -> Iterator[AnyEnrollment]:
         found = 0
@@ -106,22 +116,39 @@ class FakeSource:
             found += 1
             yield item
 
-    def still_unsynced(self, enrollment_id: str) -> Reason | bool:
+    def read_again(self, enrollment_id: str) -> tuple[AnyEnrollment | None, ShopJob]:
         self.before_recheck(enrollment_id)
         document = self.documents.get(enrollment_id)
-        if document is None or document["status"] != "paid":
-            return Reason.NOT_PAID
-        if self._parse(document).sync.is_synced:
-            return False
-        return Reason.RETRY_JOB_ACTIVE if enrollment_id in self.active_jobs else True
+        job = self.shop_jobs([enrollment_id]).get(enrollment_id, NO_JOB)
+        return (None if document is None else self._parse(document)), job
 
-    def retry_jobs_active(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(self.active_jobs & set(enrollment_ids))
+    def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
+        known = self.active_jobs | self.sent_as.keys()
+        return {
+            name: ShopJob(active=name in self.active_jobs, addresses=self.sent_as.get(name, ()))
+            for name in enrollment_ids
+            if name in known
+        }
 
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, int]:
-        items = [self._parse(document) for document in self.documents.values()]
-        counts = Counter(item.key for item in items if isinstance(item, Enrollment) and item.paid)
-        return {key: counts[key] for key in keys}
+    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
+        found: dict[EffectKey, list[Enrollment]] = {}
+        for item in map(self._parse, self.documents.values()):
+            if isinstance(item, Enrollment) and item.paid and item.key in set(keys):
+                found.setdefault(item.key, []).append(item)
+        return found
+
+    def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
+        found = Unmarked()
+        for document in self.documents.values():
+            if is_unmarked(document, now) and document["_id"] not in without:
+                found.add(self._parse(document))
+        return found
+
+    def shop_queue(self, now: datetime) -> ShopQueue:
+        return self.queue
+
+    def end_settled_jobs(self, now: datetime) -> int:
+        return 0  # the fake's jobs are in work or not there
 
     def write_back(self, items: Sequence[WriteBack]) -> frozenset[str]:
         taken = set()

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson.codec_options import CodecOptions
 from pymongo.database import Database
 
 from reconcile.redaction import forget_secrets
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import load_site
 from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.storefront import Storefront
 from tests.fakes.audit_file import new_audit
 from tests.fakes.receiver import Receiver
 from tests.fakes.world import FakeClock
 from tests.faults.bench import Bench
+from tests.integration.storefronts import COURSE, LEARNER, OTHER
 from tests.integration.watched import Watched
 
 
@@ -34,3 +37,30 @@ def watched(mongo: EmbeddedMongo, database: Database[dict[str, Any]], tmp_path: 
         clock = FakeClock(time=datetime.now(UTC).replace(microsecond=0))
         yield Watched(bench=bench, alerts=alerts, pings=pings, clock=clock)
     forget_secrets()
+
+
+@pytest.fixture
+def shop_lms() -> Iterator[FrappeStandIn]:
+    """The LMS that a storefront calls: two learners, one course, nobody enrolled."""
+    site = load_site([{"email": LEARNER}, {"email": OTHER}], [{"name": COURSE}])
+    with FrappeStandIn(site) as lms:
+        yield lms
+
+
+@pytest.fixture
+def shop_database(database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
+    """The storefront's database, read with times that know their zone."""
+    database["enrollments"].create_index("paymentId", unique=True)
+    return database.with_options(CodecOptions(tz_aware=True))
+
+
+@pytest.fixture
+def storefront(shop_database: Database[dict[str, Any]], shop_lms: FrappeStandIn) -> Storefront:
+    """A storefront that waits for the LMS as long as a busy machine may need."""
+    return Storefront(shop_database, lms_url=shop_lms.url, timeout=30.0, retry_delay=0.05)
+
+
+@pytest.fixture
+def hasty(shop_database: Database[dict[str, Any]], shop_lms: FrappeStandIn) -> Storefront:
+    """A storefront that the LMS can keep waiting."""
+    return Storefront(shop_database, lms_url=shop_lms.url, timeout=1.0, retry_delay=0.05)

@@ -186,7 +186,7 @@ def test_the_shop_loads_and_loads_again(database: Database[dict[str, Any]]) -> N
 
     stored = list(database["enrollments"].find().sort("paymentId"))
     assert stored == sorted(data.enrollments, key=lambda order: str(order["paymentId"]))
-    assert database["retryjobs"].count_documents({}) == len(data.retryjobs)
+    assert database["retry_jobs"].count_documents({}) == len(data.retry_jobs)
     assert database["courses"].count_documents({}) == len(data.courses)
     with pytest.raises(DuplicateKeyError):
         database["enrollments"].insert_one({"paymentId": stored[0]["paymentId"]})

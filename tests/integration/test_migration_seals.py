@@ -34,6 +34,8 @@ def old(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in (
             *(f"DROP TABLE {later}" for later in ("alerts", "outbox", "interventions")),
+            "ALTER TABLE attempts DROP COLUMN shop_tries",
+            "ALTER TABLE runs DROP COLUMN unmarked",
             "DROP TABLE links",
             "DROP TABLE seals",
             "DELETE FROM meta WHERE key = 'newest_seal'",

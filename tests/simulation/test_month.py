@@ -23,7 +23,8 @@ from tests.fakes.world import NOON, refuse
 from tests.simulation.shop import RUNS_A_DAY, WEATHERS, Shop, Storm, key
 
 A_DAY = timedelta(days=1)
-MAX_ATTEMPTS = RetryPolicy().max_attempts
+#: The first visit and all that may follow it, each with its second try.
+POISON_WRITES = 2 * (RetryPolicy().max_attempts + 1)
 TRIED = THRESHOLD + RunOptions().concurrency - 1
 
 
@@ -115,11 +116,11 @@ def test_a_month(shop: Shop, days: int) -> None:
     assert shop.copies() == {1}
     assert shop.left_open() == 0
 
-    # Attempts: one each; two where the first was not answered and not done; five for the poison.
+    # Visits: one each; two where the first was not answered and not done; six for the poison.
     assert {shop.sync(name)["retryCount"] for name in (*month.sound, *month.waiting)} == {1}
     assert {shop.sync(f"late{number:02}")["retryCount"] for number in range(days)} == {1}
     assert {shop.sync(f"never{number:02}")["retryCount"] for number in range(days)} == {2}
-    assert {shop.writes(name) for name in month.poison} == {MAX_ATTEMPTS}
+    assert {shop.writes(name) for name in month.poison} == {POISON_WRITES}
 
     # Runs: those in a storm ended early, and each said so in one line.
     aborted = [run for run in shop.runs if run.status is RunStatus.ABORTED]
@@ -133,10 +134,10 @@ def test_a_month(shop: Shop, days: int) -> None:
 
     # Audit rows: what was written, what waited, what was found; and what the breaker let through.
     learners = len(everybody)
-    assert shop.rows() <= 2 * learners + len(month.poison) * (MAX_ATTEMPTS + 1) + len(aborted) * TRIED
+    assert shop.rows() <= 2 * learners + len(month.poison) * (POISON_WRITES + 1) + len(aborted) * TRIED
     # Requests: ping, sight and a look for each run, one for each write, one for each second look.
     writes = len(shop.lms.enroll_calls)
-    assert writes <= learners + len(month.silent) + len(month.poison) * MAX_ATTEMPTS + len(aborted) * TRIED
+    assert writes <= learners + len(month.silent) + len(month.poison) * POISON_WRITES + len(aborted) * TRIED
     assert shop.lms.requests <= 3 * len(shop.runs) + 2 * writes
     print(
         f"{len(shop.runs)} runs, {len(aborted)} aborted; {learners} learners, {writes} writes,"

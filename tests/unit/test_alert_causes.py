@@ -18,7 +18,9 @@ from reconcile.domain.alert_causes import (
 from reconcile.domain.alert_groups import MOST_SAMPLES, Groups, group_of
 from reconcile.domain.alerts import DAY, Kind
 from reconcile.domain.model import NO_HISTORY, History, MalformedEnrollment, Outcome, Reason
+from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.summary import RunStatus
+from reconcile.domain.unmarked import Unmarked
 from tests.fakes.audit_samples import enrollment
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -242,3 +244,50 @@ def test_drift_is_one_cause_and_none_is_its_end() -> None:
     assert found.causes["drift"].note == "3 ghosts, 2 stale."
     assert find_causes(Situation(at=NOON, drift={"ghosts": 0})).causes == {}
     assert found.judged == {Kind.DRIFT}
+
+
+# --- what the shop has left undone ---------------------------------------------------------
+
+IDLE = ShopQueue(collection="retry_jobs", open=9, overdue=7, oldest_due_at=NOON - 3 * HOUR)
+
+
+def unmarked(*ages: timedelta) -> Unmarked:
+    found = Unmarked()
+    for number, age in enumerate(ages):
+        opened = NOON - age - HOUR
+        found.add(enrollment(id=f"e{number}", paid=False, paid_at=NOON - age, ordered_at=opened))
+    return found
+
+
+@pytest.mark.parametrize("run", [GOOD, DOWN, STOPPED, None])
+def test_what_the_shop_leaves_undone_holds_however_the_run_ended(run: RunEnd | None) -> None:
+    situation = Situation(at=NOON, run=run, queue=IDLE, unmarked=unmarked(DAY))
+
+    assert {"shop_worker", "unmarked"} <= keys(situation)
+
+
+def test_a_worker_that_does_not_run_counts_its_overdue_jobs() -> None:
+    cause = find_causes(Situation(at=NOON, queue=IDLE)).causes["shop_worker"]
+
+    assert cause.count == 7
+    assert cause.note.startswith("The shop's own worker has not run since 2026-11-24 09:00 UTC. ")
+    assert "9 open, 0 in work, 7 overdue" in cause.note
+
+
+def test_unmarked_orders_with_money_and_examples() -> None:
+    found = unmarked(*(number * DAY for number in range(1, 9)))
+    lines = [f"line of {item.id}" for item in found.samples]
+
+    cause = find_causes(Situation(at=NOON, unmarked=found, unmarked_lines=lines)).causes["unmarked"]
+
+    assert (cause.count, cause.oldest_paid_at, cause.oldest_word) == (8, NOON - 8 * DAY, "paid")
+    assert cause.amounts == found.amounts
+    assert cause.samples == ("line of e7", "line of e6", "line of e5", "line of e4", "line of e3")
+
+
+def test_what_was_looked_at_and_is_well_is_judged_and_the_rest_is_not() -> None:
+    well = find_causes(Situation(at=NOON, queue=ShopQueue(), unmarked=Unmarked()))
+    unseen = find_causes(Situation(at=NOON))
+
+    assert (dict(well.causes), well.judged) == ({}, {Kind.SHOP_WORKER, Kind.UNMARKED})
+    assert unseen.judged == frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -69,6 +70,12 @@ def test_the_opening_says_why_it_is_told_now(before: AlertState, opening: str) -
     message = write_message(step(UNPUBLISHED, before), now=NOON, alert_age=HOUR)
 
     assert message.title.startswith(opening)
+
+
+def test_an_order_that_tells_no_payment_was_ordered() -> None:
+    message = write_message(step(replace(UNPUBLISHED, oldest_word="ordered")), now=NOON, alert_age=HOUR)
+
+    assert "; the oldest order was ordered 2026-11-20 12:00 UTC." in message.body
 
 
 def test_a_reminder_says_since_when_it_lasts() -> None:

@@ -31,6 +31,7 @@ from reconcile.domain.model import (
     Reason,
     Verdict,
 )
+from reconcile.domain.retry import RetryPolicy
 
 CREATED = Created(lms_id="n1", http_status=200)
 REFUSED = Refused(reason=Reason.LMS_REJECTED, error="no", http_status=417)
@@ -143,21 +144,22 @@ def test_an_excused_verdict_costs_nothing(reason: Reason, excused: Reason) -> No
 
 
 @pytest.mark.parametrize(
-    ("outcome", "attempts", "used", "expected"),
+    ("outcome", "attempts", "visits", "expected"),
     [
-        (Outcome.RETRYING, 1, 3, Outcome.RETRYING),
-        (Outcome.RETRYING, 1, 4, Outcome.FAILED),
+        (Outcome.RETRYING, 1, 0, Outcome.RETRYING),
+        (Outcome.RETRYING, 1, 4, Outcome.RETRYING),
+        (Outcome.RETRYING, 1, 5, Outcome.FAILED),
         (Outcome.RETRYING, 1, 9, Outcome.FAILED),
         (Outcome.RETRYING, 0, 9, Outcome.RETRYING),
-        (Outcome.ENROLLED, 1, 4, Outcome.ENROLLED),
+        (Outcome.ENROLLED, 1, 9, Outcome.ENROLLED),
     ],
 )
-def test_the_last_attempt_makes_it_failed(
-    outcome: Outcome, attempts: int, used: int, expected: Outcome
+def test_the_last_visit_makes_it_failed(
+    outcome: Outcome, attempts: int, visits: int, expected: Outcome
 ) -> None:
     verdict = Verdict(outcome=outcome, attempts=attempts)
 
-    assert judge(verdict, used_before=used, max_attempts=5).outcome is expected
+    assert judge(verdict, visits_before=visits, policy=RetryPolicy()).outcome is expected
 
 
 def test_the_breaker_counts_distinct_enrollments_in_a_row() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.decision import attempts_used, decide
+from reconcile.domain.decision import decide, shop_hold_until, shop_tried_at, shop_tries
 from reconcile.domain.model import (
     NO_HISTORY,
     Confirm,
@@ -57,7 +57,49 @@ def enrollment(**changes: Any) -> Enrollment:
     return replace(base, **changes)
 
 
+class Touched(Enrollment):
+    """An order with one more sign of the storefront, so many minutes ago."""
+
+    def but(self, *, minutes: float) -> Touched:
+        return replace(self, touched=(*self.touched, NOON - timedelta(minutes=minutes)))
+
+
+def touched(*, minutes: float) -> Touched:
+    values = {field.name: getattr(enrollment(), field.name) for field in fields(Enrollment)}
+    return Touched(**values).but(minutes=minutes)
+
+
+def tried(*, minutes: float, error: str = "fetch failed") -> Enrollment:
+    """The storefront itself has tried so many minutes ago."""
+    at = NOON - timedelta(minutes=minutes)
+    return enrollment(sync=SyncState(status="retrying", retry_count=2, last_attempt=at, error=error))
+
+
+def given_up_by_the_shop() -> Enrollment:
+    long_ago = NOON - timedelta(days=9)
+    return enrollment(
+        sync=SyncState(status="failed", retry_count=5, last_attempt=long_ago, error="fetch failed")
+    )
+
+
+def visited(visits: int, *, minutes: float) -> History:
+    return History(
+        visits=visits,
+        last_write_at=NOON - timedelta(minutes=minutes),
+        last_outcome=Outcome.RETRYING,
+        last_reason=Reason.LMS_REJECTED,
+    )
+
+
+AT_ANY_AGE = replace(POLICY, min_age=0.0)
+NOW_AT_ONCE = replace(POLICY, immediately=True)
+HELD_A_MINUTE = Defer(NOON + timedelta(minutes=1), Reason.LEASE_HELD)
+OURS_4_MINUTES_AGO = History(
+    # BSON keeps milliseconds: our mark in the order is a little older than the audit's instant.
+    last_said_at=NOON - timedelta(minutes=4) + timedelta(microseconds=999)
+)
 MALFORMED = MalformedEnrollment(id="e2", problems=("email is missing",), reason=Reason.MALFORMED)
+NOBODY = MalformedEnrollment(id="e3", problems=("made up",), reason=Reason.PLACEHOLDER_EMAIL)
 IGNORED = History(ignored_until=NOON + timedelta(seconds=1))
 NO_LONGER_IGNORED = History(ignored_until=NOON)
 
@@ -96,40 +138,50 @@ NO_LONGER_IGNORED = History(ignored_until=NOON)
             POLICY,
             Skip(Reason.RETRY_JOB_ACTIVE),
         ),
-        (
-            enrollment(paid_at=NOON - timedelta(minutes=4)),
-            Enrolled("x1"),
-            NO_HISTORY,
-            POLICY,
-            Skip(Reason.TOO_NEW),
-        ),
-        (enrollment(paid_at=NOON - timedelta(minutes=6)), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
-        # an old order paid just now is new
-        (
-            enrollment(settled_at=NOON - timedelta(minutes=1)),
-            NotEnrolled(),
-            NO_HISTORY,
-            POLICY,
-            Skip(Reason.TOO_NEW),
-        ),
-        # of a machine whose clock is ahead of ours: the webhook may be at it right now
-        (
-            enrollment(paid_at=NOON + timedelta(minutes=10)),
-            NotEnrolled(),
-            NO_HISTORY,
-            POLICY,
-            Skip(Reason.TOO_NEW),
-        ),
-        (enrollment(paid_at=NOON + timedelta(hours=2)), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
-        # a date in the year 2100 is a broken date, not a new order
-        (enrollment(paid_at=NOON + timedelta(days=30000)), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
+        # any young sign of a payment or of the storefront's own try, and nothing else
+        (touched(minutes=4), Enrolled("x1"), NO_HISTORY, POLICY, Skip(Reason.TOO_NEW)),
+        (touched(minutes=6), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
+        (touched(minutes=600).but(minutes=1), NotEnrolled(), NO_HISTORY, POLICY, Skip(Reason.TOO_NEW)),
+        (tried(minutes=4, error="User not found"), NotEnrolled(), NO_HISTORY, POLICY, Skip(Reason.TOO_NEW)),
+        (tried(minutes=4), Enrolled("x1"), NO_HISTORY, POLICY, Skip(Reason.TOO_NEW)),
+        (tried(minutes=4), NotEnrolled(), OURS_4_MINUTES_AGO, POLICY, Enroll()),
+        # of a machine whose clock is a little ahead of ours: the storefront may be at it right now
+        (touched(minutes=-4), NotEnrolled(), NO_HISTORY, POLICY, Skip(Reason.TOO_NEW)),
+        # further ahead it is a broken date, not a new order, and hides none that is not broken
+        (touched(minutes=-6), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
+        (touched(minutes=-60 * 24 * 30000), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
+        (touched(minutes=-600).but(minutes=1), NotEnrolled(), NO_HISTORY, POLICY, Skip(Reason.TOO_NEW)),
+        (tried(minutes=-600), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
         (enrollment(paid_at=None), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
+        # asked for by hand: but for the first minute, in which the storefront's own call is on its way
+        (touched(minutes=0), NotEnrolled(), NO_HISTORY, NOW_AT_ONCE, Skip(Reason.TOO_NEW)),
+        (touched(minutes=1), NotEnrolled(), NO_HISTORY, NOW_AT_ONCE, Enroll()),
+        # the storefront's own unanswered try may still be carried out: look, but do not write
+        (tried(minutes=2), NotEnrolled(), NO_HISTORY, AT_ANY_AGE, HELD_A_MINUTE),
+        (tried(minutes=2), NotEnrolled(), NO_HISTORY, NOW_AT_ONCE, HELD_A_MINUTE),
+        (tried(minutes=2), MemberMissing(), NO_HISTORY, AT_ANY_AGE, HELD_A_MINUTE),
+        (tried(minutes=2), Enrolled("x1"), NO_HISTORY, AT_ANY_AGE, Confirm("x1")),
+        (tried(minutes=2, error="User not found"), NotEnrolled(), NO_HISTORY, AT_ANY_AGE, Enroll()),
+        (tried(minutes=3), NotEnrolled(), NO_HISTORY, AT_ANY_AGE, Enroll()),
         (
-            enrollment(paid_at=NOON),
+            tried(minutes=-1),  # by a clock that is a little ahead
             NotEnrolled(),
             NO_HISTORY,
-            replace(POLICY, immediately=True),
-            Enroll(),
+            AT_ANY_AGE,
+            Defer(NOON + timedelta(minutes=4), Reason.LEASE_HELD),
+        ),
+        (tried(minutes=-4), NotEnrolled(), NO_HISTORY, AT_ANY_AGE, Enroll()),
+        # a made-up address is the storefront's to tell of, for a while
+        (NOBODY, NotEnrolled(), NO_HISTORY, POLICY, GiveUp(Reason.PLACEHOLDER_EMAIL)),
+        (replace(NOBODY, touched=(NOON,)), NotEnrolled(), NO_HISTORY, POLICY, Skip(Reason.TOO_NEW)),
+        (NOBODY, NotEnrolled(), History(retry_job_active=True), POLICY, Skip(Reason.RETRY_JOB_ACTIVE)),
+        (MALFORMED, NotEnrolled(), History(retry_job_active=True), POLICY, GiveUp(Reason.MALFORMED)),
+        (
+            tried(minutes=2),
+            NotEnrolled(),
+            History(hold_until=NOON + timedelta(minutes=2)),
+            AT_ANY_AGE,
+            Defer(NOON + timedelta(minutes=2), Reason.LEASE_HELD),
         ),
         # on hold: look, but do not write
         (
@@ -148,52 +200,23 @@ NO_LONGER_IGNORED = History(ignored_until=NOON)
         ),
         (enrollment(), Enrolled("x"), History(hold_until=NOON + timedelta(1)), POLICY, Confirm("x")),
         (enrollment(), NotEnrolled(), History(hold_until=NOON), POLICY, Enroll()),
-        # attempts
-        (
-            enrollment(sync=SyncState(retry_count=5)),
-            NotEnrolled(),
-            NO_HISTORY,
-            POLICY,
-            GiveUp(Reason.EXHAUSTED),
-        ),
-        (enrollment(), NotEnrolled(), History(attempts=5), POLICY, GiveUp(Reason.EXHAUSTED)),
-        (
-            enrollment(sync=SyncState(retry_count=5)),
-            NotEnrolled(),
-            NO_HISTORY,
-            replace(POLICY, include_failed=True),
-            Enroll(),
-        ),
-        (
-            enrollment(sync=SyncState(retry_count=5, last_attempt=NOON)),
-            NotEnrolled(),
-            NO_HISTORY,
-            replace(POLICY, immediately=True),
-            Enroll(),
-        ),
-        (enrollment(sync=SyncState(retry_count=5)), Enrolled("x"), NO_HISTORY, POLICY, Confirm("x")),
-        # an administrator's manual retry starts anew, whatever the audit remembers
-        (enrollment(sync=SyncState(manual_retry=True)), NotEnrolled(), History(attempts=9), POLICY, Enroll()),
-        # backoff
-        (
-            enrollment(sync=SyncState(retry_count=1, last_attempt=NOON - timedelta(minutes=3))),
-            NotEnrolled(),
-            NO_HISTORY,
-            POLICY,
-            Enroll(),
-        ),
-        (
-            enrollment(sync=SyncState(retry_count=0, last_attempt=NOON)),
-            NotEnrolled(),
-            NO_HISTORY,
-            POLICY,
-            Enroll(),
-        ),
+        # our visits: the first one, and five more; what the storefront tried is its own
+        (given_up_by_the_shop(), NotEnrolled(), NO_HISTORY, POLICY, Enroll()),
+        (given_up_by_the_shop(), NotEnrolled(), History(visits=5), POLICY, Enroll()),
+        (given_up_by_the_shop(), Enrolled("x"), History(visits=9), POLICY, Confirm("x")),
+        (enrollment(), NotEnrolled(), History(visits=6), POLICY, GiveUp(Reason.EXHAUSTED)),
+        (enrollment(), MemberMissing(), History(visits=6), POLICY, Wait(Reason.MEMBER_MISSING)),
+        (enrollment(), NotEnrolled(), History(visits=6), replace(POLICY, include_failed=True), Enroll()),
+        (enrollment(), NotEnrolled(), visited(6, minutes=0), NOW_AT_ONCE, Enroll()),
+        # backoff, from our own last write
+        (enrollment(), NotEnrolled(), visited(1, minutes=3), POLICY, Enroll()),
+        (enrollment(), NotEnrolled(), visited(0, minutes=0), POLICY, Enroll()),
+        (enrollment(), NotEnrolled(), visited(5, minutes=36), POLICY, Enroll()),
         # the LMS's own fault needs no backoff
         (
-            enrollment(sync=SyncState(retry_count=2, last_attempt=NOON)),
+            enrollment(),
             NotEnrolled(),
-            History(last_outcome=Outcome.RETRYING, last_reason=Reason.LMS_UNAVAILABLE),
+            replace(visited(2, minutes=0), last_reason=Reason.LMS_UNAVAILABLE),
             POLICY,
             Enroll(),
         ),
@@ -208,9 +231,10 @@ def test_the_rules(
 def test_without_a_key_who_waits_is_asked_about_as_rarely_as_the_longest_backoff() -> None:
     history = History(last_outcome=Outcome.WAITING, last_reason=Reason.MEMBER_MISSING)
 
-    def decision(last_attempt: Any) -> object:
-        order = enrollment(sync=SyncState(status="retrying", last_attempt=last_attempt))
-        return decide(order, Unknown("no key"), history, POLICY, NOON)
+    def decision(last_write: Any) -> object:
+        return decide(
+            enrollment(), Unknown("no key"), replace(history, last_write_at=last_write), POLICY, NOON
+        )
 
     assert decision(None) == Enroll()
     assert isinstance(decision(NOON - timedelta(minutes=20)), Defer)
@@ -219,18 +243,42 @@ def test_without_a_key_who_waits_is_asked_about_as_rarely_as_the_longest_backoff
 
 
 def test_backoff_defers_until_the_policy_says() -> None:
-    order = enrollment(sync=SyncState(retry_count=1, last_attempt=NOON - timedelta(seconds=30)))
-
-    decision = decide(order, NotEnrolled(), NO_HISTORY, POLICY, NOON)
+    decision = decide(enrollment(), NotEnrolled(), visited(1, minutes=0.5), POLICY, NOON)
 
     assert isinstance(decision, Defer)
     assert decision.reason is Reason.BACKOFF
     assert timedelta(seconds=78) <= decision.until - NOON <= timedelta(seconds=102)
 
 
-def test_the_higher_count_of_attempts_counts() -> None:
-    assert attempts_used(enrollment(sync=SyncState(retry_count=2)), History(attempts=3)) == 3
-    assert attempts_used(enrollment(sync=SyncState(retry_count=4)), History(attempts=3)) == 4
+@pytest.mark.parametrize(("visits", "minutes"), [(1, 2), (2, 4), (3, 8), (4, 16), (5, 32)])
+def test_the_waits_after_each_visit(visits: int, minutes: int) -> None:
+    decision = decide(enrollment(), NotEnrolled(), visited(visits, minutes=0), POLICY, NOON)
+
+    assert isinstance(decision, Defer)
+    assert 0.9 * minutes <= (decision.until - NOON).total_seconds() / 60 <= 1.1 * minutes
+
+
+def test_the_shops_tries_are_those_that_are_not_ours() -> None:
+    order = enrollment(sync=SyncState(retry_count=7, last_attempt=NOON))
+    ours = History(last_said_at=NOON)
+
+    # The last word is the shop's: it writes its own count, whatever stood there.
+    assert shop_tries(order, NO_HISTORY) == 7
+    assert shop_tries(order, History(added=2)) == 7
+    # The last word is ours: what we have added to what stood there is not the shop's.
+    assert shop_tries(order, ours) == 7
+    assert shop_tries(order, replace(ours, added=2)) == 5
+    assert shop_tries(order, replace(ours, added=9)) == 0
+
+
+def test_our_own_mark_is_no_try_of_the_shops() -> None:
+    order = tried(minutes=4)
+
+    assert shop_tried_at(order, NO_HISTORY) == NOON - timedelta(minutes=4)
+    assert shop_tried_at(order, OURS_4_MINUTES_AGO) is None
+    assert shop_tried_at(order, History(last_said_at=NOON - timedelta(minutes=5))) is not None
+    assert shop_tried_at(enrollment(), NO_HISTORY) is None
+    assert shop_hold_until(order, OURS_4_MINUTES_AGO, replace(POLICY, hold=600), NOON) is None
 
 
 observations = st.one_of(
@@ -247,16 +295,14 @@ syncs = st.builds(
     lms_id=st.none() | st.text(max_size=3),
     retry_count=st.integers(0, 10**6),
     last_attempt=st.none() | instants,
-    manual_retry=st.booleans(),
+    error=st.sampled_from([None, "fetch failed", "User not found"]),
 )
 orders = st.builds(
-    lambda sync, paid, paid_at, settled: enrollment(
-        sync=sync, paid=paid, paid_at=paid_at, settled_at=settled
-    ),
+    lambda sync, paid, paid_at, at: enrollment(sync=sync, paid=paid, paid_at=paid_at, touched=tuple(at)),
     syncs,
     st.booleans(),
     st.none() | instants,
-    st.none() | instants,
+    st.lists(instants, max_size=3),
 ) | st.builds(
     lambda sync, paid: replace(MALFORMED, sync=sync, paid=paid),
     syncs,
@@ -264,7 +310,10 @@ orders = st.builds(
 )
 histories = st.builds(
     History,
-    attempts=st.integers(0, 100),
+    visits=st.integers(0, 100),
+    added=st.integers(0, 100),
+    last_said_at=st.none() | instants,
+    last_write_at=st.none() | instants,
     last_outcome=st.none() | st.sampled_from(Outcome),
     last_reason=st.none() | st.sampled_from(Reason),
     open_attempt=st.none() | st.integers(1),
@@ -277,6 +326,7 @@ policies = st.builds(
     backoff_base=st.floats(0, 1e6),
     backoff_max=st.floats(0, 1e6),
     min_age=st.floats(0, 1e6),
+    hold=st.floats(0, 1e6),
     include_failed=st.booleans(),
     immediately=st.booleans(),
 )
@@ -295,6 +345,7 @@ def test_decide_is_total_deterministic_and_never_enrolls_the_unpaid(
         assert isinstance(order, Enrollment)
         assert not isinstance(seen, Enrolled)
         assert history.hold_until is None or history.hold_until <= now
+        assert shop_hold_until(order, history, policy, now) is None
     if isinstance(decision, Confirm):
         assert order.paid
         assert isinstance(seen, Enrolled)

@@ -15,6 +15,8 @@ from reconcile.adapters.audit import SqlAuditLog, open_audit
 from reconcile.domain.backlog import Backlog
 from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import AnyEnrollment, Outcome, Reason, Verdict
+from reconcile.domain.shop_queue import ShopQueue
+from reconcile.domain.shop_texts import UNMARKED_REMEDY
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.ports import Origin, Record
 from reconcile.reports.digest import Digest, Past, age_text, last_working_day
@@ -97,7 +99,7 @@ def test_a_bad_morning() -> None:
         "Now\n"
         "  3 paid orders without confirmed access: 1 retrying, 2 failed\n"
         "  Money paid without access: 49.50 EUR, 99.00 USD\n"
-        "  Longest wait: 3 days, paid 2026-11-20 08:51 UTC (000000000000000000000001)\n"
+        "  Longest wait: 3 days, ordered 2026-11-20 08:51 UTC (000000000000000000000001)\n"
         "\n"
         "Needs a person: 2 paid orders\n"
         "  2 x malformed: The order cannot be sent as it is; correct the fields named.\n"
@@ -121,6 +123,28 @@ def test_a_good_morning_is_short() -> None:
         "\n"
         "Now\n"
         "  Every paid order is synced.\n"
+    )
+
+
+def test_what_the_shop_leaves_undone_is_told_in_a_good_morning_too() -> None:
+    paid = {"eventType": "checkout.session.completed", "processedAt": "2026-11-20T09:30:00Z"}
+    digest = Digest(since=last_working_day(MONDAY), until=MONDAY, past=Past(runs=Counter(completed=288)))
+    digest.unmarked.add(order(1, status="pending", stripeEvents=[paid]))
+    due = MONDAY.astimezone(UTC) - timedelta(hours=3)
+    digest.queue = ShopQueue(collection="retry_jobs", open=2, overdue=1, oldest_due_at=due)
+
+    assert digest.title == "reconcile: 1 order is paid and never marked; 0 learners got access"
+    assert digest.body.endswith(
+        "Now\n"
+        "  Every paid order is synced.\n"
+        "  1 order is paid at Stripe and never marked as paid in the shop, 49.50 USD; "
+        "the oldest was paid 2026-11-20 09:30 UTC (000000000000000000000001).\n"
+        "  The shop's own retry queue (retry_jobs): 2 open, 0 in work, 1 overdue since 2026-11-23 03:00 UTC; "
+        "last completed: never.\n"
+        "  The shop's own worker has not run since 2026-11-23 03:00 UTC.\n"
+        "\n"
+        f"Paid and never marked: {UNMARKED_REMEDY}\n"
+        "Next: reconcile diagnose\n"
     )
 
 

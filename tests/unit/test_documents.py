@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.documents import instant, parse_enrollment, sync_state
+from reconcile.domain.documents import parse_enrollment, sync_state
 from reconcile.domain.model import EffectKey, Enrollment, MalformedEnrollment, Reason, SyncState
+from reconcile.domain.order_times import instant
 from tests.fakes.world import NOON, any_text_with_at, order
 
 
@@ -104,8 +105,6 @@ def test_every_problem_is_named() -> None:
         ("affiliateData", None, "referral_code", None),
         ("status", "pending", "paid", False),
         ("status", ["paid"], "paid", False),
-        ("stripeEvents", [{"processedAt": NOON}, "x", {"processedAt": None}], "settled_at", NOON),
-        ("stripeEvents", "x", "settled_at", None),
         ("frappeSync", None, "sync", SyncState()),
         ("frappeSync", "synced", "sync", SyncState()),
     ],
@@ -198,3 +197,83 @@ def test_no_document_raises(document: dict[str, Any]) -> None:
     else:
         assert item.member == item.member.strip().lower()
         assert item.currency
+
+
+MADE_UP = "Temp_1764300000000@placeholder.com"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sent", "member", "found_in"),
+    [
+        # the LMS account's address, then the one that the shop itself has sent
+        ({"lmsContext": {"frappeEmail": "Sam@Example.com"}}, (), "sam@example.com", "lmsContext.frappeEmail"),
+        ({}, ("kim@example.com",), "kim@example.com", "the shop's retry job"),
+        ({}, (MADE_UP, "nobody", "Kim@Example.com "), "kim@example.com", "the shop's retry job"),
+        (
+            {"lmsContext": {"frappeEmail": "sam@example.com"}},
+            ("kim@example.com",),
+            "sam@example.com",
+            "lmsContext.frappeEmail",
+        ),
+        (
+            {"lmsContext": {"frappeEmail": MADE_UP}},
+            ("kim@example.com",),
+            "kim@example.com",
+            "the shop's retry job",
+        ),
+    ],
+)
+def test_a_made_up_address_is_never_kept(
+    changes: dict[str, Any], sent: tuple[str, ...], member: str, found_in: str
+) -> None:
+    document = order("e1", email=MADE_UP, **changes)
+
+    item = parse_enrollment(document, enrollment_id="e1", email_rule=any_text_with_at, job_addresses=sent)
+
+    assert isinstance(item, Enrollment)
+    assert (item.member, item.email, item.member_from) == (member, member, found_in)
+
+
+@pytest.mark.parametrize("sent", [(), (MADE_UP,), ("nobody",), ("a" * 140 + "@example.com",)])
+def test_a_made_up_address_is_nobodys(sent: tuple[str, ...]) -> None:
+    item = parse_enrollment(
+        order("e1", email=MADE_UP), enrollment_id="e1", email_rule=any_text_with_at, job_addresses=sent
+    )
+
+    assert isinstance(item, MalformedEnrollment)
+    assert (item.reason, item.email) == (Reason.PLACEHOLDER_EMAIL, None)
+    assert "made up" in item.problems[0]
+
+
+def test_which_addresses_are_made_up_is_the_shops_own_habit() -> None:
+    item = parse_enrollment(
+        order("e1", email="guest-7@shop.example.com"),
+        enrollment_id="e1",
+        email_rule=any_text_with_at,
+        placeholders=("guest-*@shop.example.com",),
+    )
+
+    assert item.reason is Reason.PLACEHOLDER_EMAIL  # type: ignore[union-attr]
+    assert isinstance(parse(email="template_1@placeholder.com"), Enrollment)
+
+
+def test_an_address_of_the_orders_own_needs_no_other() -> None:
+    item = parse_enrollment(
+        order("e1"), enrollment_id="e1", email_rule=any_text_with_at, job_addresses=("kim@example.com",)
+    )
+
+    assert isinstance(item, Enrollment)
+    assert (item.member, item.member_from) == ("e1@example.com", None)
+    account = parse(lmsContext={"frappeEmail": "sam@example.com"})
+    assert (account.email, account.member_from) == ("e1@example.com", "lmsContext.frappeEmail")
+
+
+def test_the_times_of_an_order_come_with_it() -> None:
+    completed = {"eventType": "checkout.session.completed", "processedAt": NOON}
+
+    item = parse(timestamp="2026-11-24T07:00:00Z", stripeEvents=[completed])
+
+    assert (item.ordered_at, item.paid_at) == (NOON - timedelta(hours=5), NOON)
+    assert NOON in item.touched
+    broken = parse(amount="x", timestamp="2026-11-24T07:00:00Z", stripeEvents=[completed])
+    assert (broken.ordered_at, broken.paid_at) == (NOON - timedelta(hours=5), NOON)

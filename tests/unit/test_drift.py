@@ -42,6 +42,7 @@ class Both:
         self.all_orders, self.there = orders, there
         self.verified, self.requests, self.by_us = True, 0, frozenset[str]()
         self.recent: list[RecentRun] = []
+        self.sent: dict[str, tuple[str, ...]] = {}
 
     def synced(self) -> Iterator[Enrollment]:
         return (each for each in self.all_orders if each.paid and each.sync.is_synced)
@@ -52,6 +53,9 @@ class Both:
             if each.key in keys:
                 found.setdefault(each.key, []).append(each)
         return found
+
+    def sent_as(self, order_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return {name: self.sent[name] for name in order_ids if name in self.sent}
 
     def ping(self) -> None:
         pass

@@ -115,6 +115,6 @@ def test_leaks_are_in_order_disjoint_and_count_their_orders(instants: list[float
 def test_an_order_is_lost_unless_the_webhook_could_not_have_settled_it(reason: Reason | None) -> None:
     own = {
         "member_missing", "member_disabled", "course_missing", "course_unpublished",
-        "invalid_email", "invalid_course", "malformed", "lms_rejected", "not_paid",
+        "invalid_email", "invalid_course", "malformed", "placeholder_email", "lms_rejected", "not_paid",
     }  # fmt: skip
     assert was_lost(reason) == (reason is None or reason.value not in own)

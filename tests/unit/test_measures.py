@@ -26,6 +26,7 @@ from reconcile.domain.measures import (
     answer_of,
 )
 from reconcile.domain.model import EffectKey, Outcome, Reason, Verdict
+from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.summary import RunStatus, RunSummary
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, FakeLms, any_text_with_at, order
@@ -181,8 +182,10 @@ def test_success_never_goes_back() -> None:
 def test_what_was_known_before_stays_where_nobody_could_look() -> None:
     before = Standing(last_success=NOON)
     before.see(a_backlog({"amount": 10, "currency": "eur"}))
+    before.see_shop(unmarked=2, queue=ShopQueue(open=5, overdue=4))
     blind, seeing = Standing(), Standing()
     seeing.see(a_backlog())
+    seeing.see_shop(unmarked=0, queue=ShopQueue())
 
     blind.go_on_from(before)
     seeing.go_on_from(before)
@@ -192,6 +195,8 @@ def test_what_was_known_before_stays_where_nobody_could_look() -> None:
     assert blind.oldest_age(NOON) == 86400
     assert seeing.backlog == {"pending": 0, "retrying": 0, "failed": 0, "unset": 0}
     assert seeing.amounts == {"eur": Decimal(0), "usd": Decimal(0)}
+    assert (blind.unmarked, blind.jobs_open, blind.jobs_overdue) == (2, 5, 4)
+    assert (seeing.unmarked, seeing.jobs_open, seeing.jobs_overdue) == (0, 0, 0)
     assert blind.last_success == seeing.last_success == NOON
 
 

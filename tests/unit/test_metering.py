@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconcile.domain.shop_queue import ShopQueue
 from reconcile.errors import ServiceUnavailable, StoreUnavailable
 from reconcile.followup import Finished, follow_up
 from reconcile.followup import metrics as module
@@ -58,6 +59,16 @@ def test_the_wait_ends_when_the_access_was_given_not_when_the_page_was() -> None
     assert tally.waits.total == 86400 + 86400 + 2.0
     by_audit = [row.finished_at for row in world.audit.attempts.values() if row.number == 1]
     assert min(finished for finished in by_audit if finished) == NOON
+
+
+def test_what_the_shop_leaves_undone_is_seen() -> None:
+    event = {"eventType": "checkout.session.completed", "processedAt": NOON - timedelta(hours=2)}
+    world = World([order("e1", status="pending", stripeEvents=[event])])
+    world.source.queue = ShopQueue(collection="retry_jobs", open=3, overdue=2)
+    metrics, _ = metered(world)
+
+    _, standing = metrics.snapshot()
+    assert (standing.unmarked, standing.jobs_open, standing.jobs_overdue) == (1, 3, 2)
 
 
 def test_runs_found_dead_are_counted_as_crashed() -> None:

@@ -18,6 +18,7 @@ from reconcile.domain.backlog import Backlog
 from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.measures import ANSWERS, JOB_EVENTS, OPERATIONS, VERDICTS, Standing, Tally
 from reconcile.domain.model import Outcome, Verdict
+from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.followup.metrics import Metrics
 from tests.fakes.world import NOON, any_text_with_at, order
@@ -86,6 +87,23 @@ def test_what_could_not_be_looked_at_stays(path: Path) -> None:
     add_to_file(path, seeing(0), now=now)
     assert 'reconcile_backlog{status="pending"} 0.0' in path.read_text()
     assert "\nreconcile_oldest_unsynced_seconds 0.0" in path.read_text()
+
+
+def test_what_the_shop_leaves_undone_is_read_back_and_unknown_in_an_older_file(path: Path) -> None:
+    metrics = a_run()
+    metrics.saw_shop(unmarked=2, queue=ShopQueue(open=5, overdue=4))
+    add_to_file(path, metrics, now=NOON)
+    known = read(path)[1]
+    older = [
+        line for line in path.read_text().splitlines() if "unmarked" not in line and "_shop_" not in line
+    ]
+    path.write_text("\n".join(older) + "\n")
+    unknown = read(path)[1]
+
+    assert (known.unmarked, known.jobs_open, known.jobs_overdue) == (2, 5, 4)
+    assert (unknown.unmarked, unknown.jobs_open, unknown.jobs_overdue) == (None, None, None)
+    add_to_file(path, a_run(), now=NOON)
+    assert "\nreconcile_unmarked_orders NaN\n" in path.read_text()
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,37 @@ def test_an_empty_audit_is_a_whole_report(tmp_path: Path) -> None:
             assert section.chart is None
 
 
+@pytest.mark.parametrize(
+    ("unmarked", "chosen", "figure", "words"),
+    [
+        (3, {}, 3, "paid and never marked: 3 orders that somebody has paid at Stripe"),
+        (1, {"since": NOON - DAY}, 1, "never marked: 1 order that"),
+        (0, {}, 0, None),
+        (None, {}, 9, "never marked: 9 orders"),  # it did not look: the one before did
+        (3, {"course": "clinical-ai"}, None, None),  # the number is the whole shop's
+    ],
+)
+def test_orders_that_were_paid_and_never_marked(
+    tmp_path: Path, unmarked: int | None, chosen: dict[str, Any], figure: int | None, words: str | None
+) -> None:
+    with new_audit(tmp_path) as log:
+        for run_id, count, status in (
+            ("run-1", 9, RunStatus.COMPLETED),
+            ("run-2", unmarked, RunStatus.COMPLETED),
+            ("run-3", None, RunStatus.ABORTED),
+        ):
+            run = summary(run_id, started_at=NOON + int(run_id[-1]) * HOUR)
+            log.open_run(run, HERE)
+            run.unmarked = count
+            run.close(status, at=run.started_at + HOUR)
+            log.close_run(run)
+        found = sections(log, **chosen)["backlog"]
+
+    told = [line for line in found.words if "never marked" in line]
+    assert figures(found).get("unmarked") == figure
+    assert (words in told[0]) if words is not None else (told == [])
+
+
 def test_an_order_without_access_is_money_by_currency_and_age(log: SqlAuditLog) -> None:
     record(log, WAITING, id="1", amount=Decimal("199.5"), paid_at=NOON - HOUR)
     record(log, WAITING, id="2", amount=Decimal("0.1"), paid_at=NOON - 90 * DAY)

@@ -14,8 +14,10 @@ from prometheus_client.samples import Sample
 from reconcile.adapters.prometheus import FAMILIES, exposition
 from reconcile.domain.backlog import Backlog
 from reconcile.domain.measures import ANSWERS, JOB_EVENTS, OPERATIONS, RUN_STATUSES, VERDICTS, Standing, Tally
+from reconcile.domain.shop_queue import ShopQueue
 from tests.fakes.world import NOON
 
+SHOPS = ("reconcile_unmarked_orders", "reconcile_shop_jobs_open", "reconcile_shop_jobs_overdue")
 NAMES = {
     "reconcile_runs_total",
     "reconcile_enrollments_total",
@@ -27,6 +29,9 @@ NAMES = {
     "reconcile_last_success_timestamp_seconds",
     "reconcile_paid_to_access_seconds",
     "reconcile_job_events_total",
+    "reconcile_unmarked_orders",
+    "reconcile_shop_jobs_open",
+    "reconcile_shop_jobs_overdue",
 }
 
 
@@ -74,7 +79,17 @@ def test_what_nobody_has_looked_at_is_no_number() -> None:
     assert set(backlog) == {("pending",), ("retrying",), ("failed",), ("unset",)}
     unknown = [*backlog.values(), *values(found, "reconcile_oldest_unsynced_seconds").values()]
     unknown += values(found, "reconcile_unsynced_amount", "currency").values()
+    for name in SHOPS:
+        unknown += values(found, name).values()
     assert all(math.isnan(number) for number in unknown)
+
+
+def test_what_the_shop_leaves_undone() -> None:
+    standing = Standing()
+    standing.see_shop(unmarked=3, queue=ShopQueue(collection="retry_jobs", open=12, overdue=9))
+    found = samples(a_tally(), standing)
+
+    assert [values(found, name)[()] for name in SHOPS] == [3, 12, 9]
 
 
 def test_an_empty_backlog_is_0() -> None:

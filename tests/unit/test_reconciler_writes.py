@@ -15,7 +15,7 @@ from reconcile.errors import (
     ServiceUnavailable,
 )
 from tests.fakes.harness import World, policy
-from tests.fakes.world import NOON, fail, order, refuse
+from tests.fakes.world import fail, order, refuse
 
 
 def key(name: str) -> EffectKey:
@@ -34,7 +34,8 @@ def test_a_refused_write_is_tried_a_second_time_after_two_seconds() -> None:
     assert world.outcomes() == {"enrolled": 1}
     assert world.clock.slept == [2.0]
     assert [row.number for row in world.audit.attempts.values()] == [1, 2]
-    assert world.sync("e1")["retryCount"] == 2
+    # Two writes, one visit.
+    assert world.sync("e1")["retryCount"] == 1
 
 
 def test_a_write_refused_twice_waits_for_its_backoff() -> None:
@@ -49,7 +50,7 @@ def test_a_write_refused_twice_waits_for_its_backoff() -> None:
     assert world.outcomes() == {"retrying": 1}
 
 
-def test_a_poison_record_costs_five_writes_ever_and_no_run() -> None:
+def test_a_poison_record_costs_six_visits_ever_and_no_run() -> None:
     world = World([order("e1"), order("e2")])
     world.lms.answers[key("e1")] = refuse()
 
@@ -57,15 +58,22 @@ def test_a_poison_record_costs_five_writes_ever_and_no_run() -> None:
         world.run()
         world.clock.advance(3600)
 
-    assert world.lms.enroll_calls.count(key("e1")) == 5
+    # The first visit and five more, each with its second try.
+    assert world.lms.enroll_calls.count(key("e1")) == 12
+    assert world.sync("e1")["retryCount"] == 6
     assert world.sync("e1")["syncStatus"] == "failed"
     assert world.sync("e2")["syncStatus"] == "success"
-    assert len([row for row in world.audit.attempts.values() if row.enrollment.id == "e1"]) <= 6
+    assert len([row for row in world.audit.attempts.values() if row.enrollment.id == "e1"]) <= 13
 
 
 def test_include_failed_gives_the_failed_another_try() -> None:
-    tired = {"synced": False, "syncStatus": "failed", "retryCount": 5, "lastSyncAttempt": NOON}
-    world = World([order("e1", frappeSync=tired)])
+    world = World([order("e1")])
+    world.lms.answers[key("e1")] = refuse()
+    for _ in range(7):
+        world.run()
+        world.clock.advance(3600)
+    del world.lms.answers[key("e1")]
+    world.lms.enroll_calls.clear()
 
     assert world.outcomes() == {"failed": 1}
     assert world.lms.enroll_calls == []
@@ -161,7 +169,7 @@ def test_a_failure_while_others_go_through_is_the_enrollments_own() -> None:
     world.lms.answers[key("e3")] = fail(ServiceUnavailable("500", certain=False, http_status=500))
 
     assert world.outcomes() == {"enrolled": 7, "retrying": 1}
-    assert world.sync("e3")["retryCount"] == 2
+    assert world.sync("e3")["retryCount"] == 1
 
 
 def test_maintenance_in_the_middle_uses_up_no_attempt() -> None:

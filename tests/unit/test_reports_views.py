@@ -43,7 +43,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlAuditLog]:
         log.record([Record(run_id="run-1", enrollment=waiting, action="wait", verdict=WAITING, at=NOON)])
         first.add(REFUSED)
         first.add(WAITING)
-        first.scanned = 2
+        first.scanned, first.unmarked = 2, 4
         first.close(RunStatus.COMPLETED, at=NOON + MINUTE)
         log.close_run(first)
         log.open_run(second, HERE)
@@ -68,11 +68,18 @@ def _attempt(
     run_id: str = "run-1",
     number: int = 1,
     flags: frozenset[str] = frozenset(),
+    shop_tries: int = 0,
 ) -> None:
     began = NOON + minute * MINUTE
-    attempt_id = log.begin(
-        Intent(run_id=run_id, enrollment=enrollment(order), number=number, started_at=began, flags=flags)
+    intent = Intent(
+        run_id=run_id,
+        enrollment=enrollment(order),
+        number=number,
+        started_at=began,
+        flags=flags,
+        shop_tries=shop_tries,
     )
+    attempt_id = log.begin(intent)
     log.finish(attempt_id, verdict, run_id=run_id, at=began + timedelta(milliseconds=1500), http_status=200)
 
 
@@ -150,6 +157,8 @@ def test_an_enrollment_is_told_by_its_latest_verdict(log: SqlAuditLog) -> None:
         "outcome": "enrolled",
         "reason": None,
         "attempts": 2,
+        "visits": 2,
+        "shop_tries": 0,
         "paid_at": NOON - 60 * MINUTE,
         "access_at": NOON + 10 * MINUTE + timedelta(seconds=1.5),
         "paid_to_access_seconds": 70 * 60 + 1.5,
@@ -167,6 +176,23 @@ def test_an_enrollment_is_told_by_its_latest_verdict(log: SqlAuditLog) -> None:
     assert (left_open["outcome"], left_open["last_seen"]) == (None, NOON + 12 * MINUTE)
 
 
+def test_the_shops_tries_and_our_visits_are_told_side_by_side(tmp_path: Path) -> None:
+    """Two writes of one run are one visit; of the shop's tries the newest row tells."""
+    with new_audit(tmp_path) as log:
+        for run_id, minute in (("run-1", 0), ("run-2", 10), ("run-3", 20)):
+            log.open_run(summary(run_id, started_at=NOON + minute * MINUTE), HERE)
+        _attempt(log, "order-1", REFUSED, minute=0, shop_tries=3)
+        _attempt(log, "order-1", REFUSED, minute=1, number=2, shop_tries=3)
+        _attempt(log, "order-1", REFUSED, minute=10, run_id="run-2", number=3, shop_tries=5)
+        order, at = enrollment("order-1"), NOON + 30 * MINUTE
+        waits = Record(run_id="run-3", enrollment=order, action="wait", verdict=WAITING, at=at, shop_tries=6)
+        log.record([waits])
+        (row,) = rows(log, View.ENROLLMENTS)
+        (total,) = (each for each in rows(log, View.SUMMARY) if each["outcome"] == "total")
+
+    assert (row["visits"], row["shop_tries"], row["attempts"], total["attempts"]) == (2, 6, 8, 8)
+
+
 def test_runs_are_told_with_their_counts(log: SqlAuditLog) -> None:
     first, second = rows(log, View.RUNS)
 
@@ -174,6 +200,7 @@ def test_runs_are_told_with_their_counts(log: SqlAuditLog) -> None:
     assert (first["scanned"], first["retrying"], first["waiting"], first["enrolled"]) == (2, 1, 1, 0)
     assert first["duration_seconds"] == 60.0
     assert (second["status"], second["finished_at"], second["exit_code"]) == ("running", None, None)
+    assert (first["unmarked"], second["unmarked"]) == (4, None)
 
 
 def test_the_summary_counts_each_enrollment_once(log: SqlAuditLog) -> None:

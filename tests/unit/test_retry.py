@@ -38,12 +38,12 @@ def test_orders_that_failed_together_do_not_come_back_together() -> None:
 def test_due_at() -> None:
     late = NOON - timedelta(days=1)
 
-    assert POLICY.due_at("e1", attempts=1, last_attempt=None, now=NOON) == NOON
-    assert POLICY.due_at("e1", attempts=1, last_attempt=late, now=NOON) < NOON
-    assert POLICY.due_at("e1", attempts=1, last_attempt=NOON, now=NOON) > NOON
+    assert POLICY.due_at("e1", visits=1, last_write=None, now=NOON) == NOON
+    assert POLICY.due_at("e1", visits=1, last_write=late, now=NOON) < NOON
+    assert POLICY.due_at("e1", visits=1, last_write=NOON, now=NOON) > NOON
 
 
-def test_a_last_attempt_in_the_far_future_keeps_nobody_out() -> None:
+def test_a_last_write_in_the_far_future_keeps_nobody_out() -> None:
     ahead = NOON + timedelta(days=365)
 
-    assert POLICY.due_at("e1", attempts=3, last_attempt=ahead, now=NOON) == NOON
+    assert POLICY.due_at("e1", visits=3, last_write=ahead, now=NOON) == NOON

@@ -27,6 +27,7 @@ from reconcile.domain.model import (
     Wait,
 )
 from reconcile.domain.remedies import REMEDIES
+from reconcile.domain.shop_texts import UNMARKED_REMEDY
 from reconcile.domain.story import concluded, observed
 
 LATER = datetime(2026, 11, 25, 10, 30, tzinfo=UTC)
@@ -52,10 +53,14 @@ SYNCED = replace(ORDER, sync=SyncState(synced=True, status="success", lms_id="E1
         (Confirm("E1"), "writes the LMS's word", "nothing"),
         (Wait(Reason.MEMBER_MISSING), "every run looks again", "signs up"),
         (Defer(LATER, Reason.BACKOFF), "2026-11-25 10:30 UTC", "retry ID"),
-        (Defer(LATER, Reason.LEASE_HELD), "on hold after an unanswered write, until 2026-11-25", "nothing"),
+        (
+            Defer(LATER, Reason.LEASE_HELD),
+            "on hold after an unanswered write, the shop's or ours, until 2026-11-25",
+            "nothing",
+        ),
         (GiveUp(Reason.EXHAUSTED), "LMS said: payment missing", "find out why"),
         (Skip(Reason.IGNORED), "a person asked for it", "ignore --list"),
-        (Skip(Reason.TOO_NEW), "so new", "nothing"),
+        (Skip(Reason.TOO_NEW), "so lately", "nothing"),
     ],
 )
 def test_each_decision_says_what_happens_and_what_to_do(
@@ -102,6 +107,15 @@ def test_an_order_that_is_not_paid_is_nobodys_business_unless_the_learner_is_in(
 
     assert concluded(unpaid, None, NotEnrolled()).to_do == "nothing"
     assert "remove the learner" in concluded(unpaid, None, Enrolled("E1")).to_do
+
+
+@pytest.mark.parametrize("seen", [None, NotEnrolled(), Enrolled("E1")])
+def test_an_order_that_was_paid_and_never_marked_says_so_and_what_to_do(seen: Observation | None) -> None:
+    told = concluded(replace(ORDER, paid=False), None, seen, failure="down", unmarked=True)
+
+    assert "somebody has paid at Stripe" in told.next_step
+    assert told.to_do == UNMARKED_REMEDY.removesuffix(".")
+    assert (told.action, told.reason) == ("skip", Reason.NOT_PAID)
 
 
 def test_a_look_that_failed_says_so() -> None:

@@ -7,8 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from reconcile.reports.cells import tidy
+from reconcile.reports.model import ReportFilter
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Learners, Purse, Scope, numbers, words
+from reconcile.reports.owner.runs import Runs
 from reconcile.reports.owner.section import Bars, Figure, Section, Table, Unit
 from reconcile.reports.owner.words import counted, moment, moneys, share, span
 
@@ -27,10 +29,14 @@ _LONG = {"a week to 30 days", _OLDER}
 
 
 class Backlog:
-    """Part: paid without access."""
+    """Part: paid without access; and the orders that the shop has never marked as paid, counted by runs."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, runs: Runs) -> None:
         self._as_of = scope.as_of
+        chosen = scope.chosen
+        # Runs count them over the whole shop: where orders are chosen, that number would mislead.
+        is_all = chosen == ReportFilter(since=chosen.since, until=chosen.until)
+        self._look = runs.last_look if is_all else None
         self._learners = Learners()
         self._money = Purse()
         self._orders: Counter[str] = Counter()
@@ -76,10 +82,13 @@ class Backlog:
                 name="oldest_seconds", label="the oldest waits for", value=self._wait(), unit=Unit.SECONDS
             ),
         ]
+        if self._look is not None:
+            unmarked = Figure(name="unmarked", label="paid, never marked", value=self._look["unmarked"])
+            figures.append(unmarked)
         return Section(
             name="backlog",
             title="Paid without access",
-            words=self._words(),
+            words=[*self._words(), *self._unmarked_words()],
             figures=figures,
             chart=self._chart() if self._orders else None,
             tables=[self._table()] if self._orders else [],
@@ -103,6 +112,19 @@ class Backlog:
                 f"The oldest order was paid at {moment(self._oldest)} UTC, {span(self._wait() or 0)} ago."
             )
         return said
+
+    def _unmarked_words(self) -> list[str]:
+        """Not in the backlog: by the shop's own word they are not paid."""
+        count = self._look["unmarked"] if self._look is not None else None
+        if self._look is None or not isinstance(count, int) or not count:
+            return []
+        began = self._look["started_at"]
+        seen = f", seen by the run of {moment(began)} UTC" if isinstance(began, datetime) else ""
+        said = (
+            f"Beside these, paid and never marked: {counted(count, 'order')} that somebody has paid at "
+            f"Stripe and that the shop never marked as paid{seen}; `reconcile diagnose` names them."
+        )
+        return [said]
 
     def _chart(self) -> Bars:
         long = sum(self._orders[age] for age in _LONG)

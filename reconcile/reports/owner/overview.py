@@ -90,7 +90,7 @@ class Overview:
 
 def _parts(scope: Scope, runs: Runs) -> Iterator[Part]:
     """The sections in the order in which an owner asks."""
-    yield Backlog(scope)
+    yield Backlog(scope, runs)
     yield Causes(scope)
     yield Waiting(scope)
     yield Access(scope)

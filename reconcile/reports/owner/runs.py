@@ -28,6 +28,7 @@ class Runs:
         self._as_of = scope.as_of
         self.outages = Outages()
         self.last: Row | None = None
+        self.last_look: Row | None = None  #: the newest completed run that looked for unmarked orders
         self._began = array("d")
         self._statuses: Counter[str] = Counter()
         self._lanes: dict[str, set[datetime]] = {name: set() for name in _LANES}
@@ -43,6 +44,8 @@ class Runs:
 
     def _add(self, row: Row, started: datetime, first: datetime) -> None:
         self.last = row
+        if row["status"] == RunStatus.COMPLETED and row["unmarked"] is not None:
+            self.last_look = row
         self._began.append(started.timestamp())
         status, reason = str(row["status"]), row["reason"]
         self._statuses[status] += 1

@@ -1,0 +1,44 @@
+"""What the LMS says of one order's learner now, also under the addresses that the shop itself has sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconcile.bootstrap import App
+from reconcile.domain.model import AnyEnrollment, EffectKey, Enrolled, Enrollment, Observation
+from reconcile.errors import ReconcileError
+from reconcile.redaction import redact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was seen."""
+
+    observation: Observation | None = None  #: as a run takes it: whoever is in the course is, by any address
+    failure: str | None = None  #: why the LMS could not be asked
+    found_as: str | None = None  #: the other address under which the learner is in the course
+    others: Mapping[str, Observation | None] = field(default_factory=dict)  #: by each other address
+
+
+def look(app: App, item: AnyEnrollment) -> Look:
+    """Ask the LMS, as a run does. Raises StoreUnavailable; an LMS that does not answer is an answer."""
+    known = item.member if isinstance(item, Enrollment) else item.email
+    sent = [address for address in app.orders.sent_as([item.id]).get(item.id, ()) if address != known]
+    unseen: dict[str, Observation | None] = dict.fromkeys(sent)
+    if not isinstance(item, Enrollment):
+        return Look(others=unseen)
+    keys = {address: EffectKey(address, item.course) for address in sent}
+    platform = app.ports.platform
+    try:
+        platform.ping()
+        if platform.verified:
+            platform.prove_sight()
+        shown = platform.observe([item.key, *keys.values()])
+    except ReconcileError as error:
+        return Look(failure=redact(str(error)), others=unseen)
+    others = {address: shown[key] for address, key in keys.items()}
+    there = next((address for address, seen in others.items() if isinstance(seen, Enrolled)), None)
+    if there is None or isinstance(shown[item.key], Enrolled):
+        return Look(observation=shown[item.key], others=others)
+    return Look(observation=others[there], found_as=there, others=others)
