@@ -56,7 +56,8 @@ class Twins:
                 orders[key] = {order.id: order for order in found}
             for item in here:
                 if item.key in moving:
-                    orders.setdefault(item.key, {})[item.id] = item
+                    # As it was when the page was read; what has just been read again knows better.
+                    orders.setdefault(item.key, {}).setdefault(item.id, item)
         several = [order for each in orders.values() if len(each) > 1 for order in each.values()]
         elsewhere = {order.id for order in several} - {item.id for item in here}
         return cls(
