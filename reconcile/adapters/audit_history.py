@@ -54,7 +54,12 @@ def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterato
     # Versions before 0006 added one to the order's `retryCount` for each write.
     known = row.shop_tries.is_not(None)
     # What is skipped is not written back.
-    said = and_(finished, row.outcome != Outcome.SKIPPED.value)
+    said = and_(
+        finished,
+        row.outcome != Outcome.SKIPPED.value,
+        # That visits are used up: the last refusal's own words stay in the order.
+        or_(row.reason.is_(None), row.reason != Reason.EXHAUSTED.value),
+    )
     left_open = and_(row.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
     blamed_on_lms = and_(
         row.number > rows.NO_WRITE,

@@ -192,7 +192,8 @@ class Enrolling:
             return False
         if isinstance(attempt, Verdict):
             at = self._ports.clock.now()
-            results[task.enrollment_id] = Settled(entry=task.entry, verdict=attempt, at=at)
+            # A first try that counts keeps its verdict where the second one is not made.
+            results.setdefault(task.enrollment_id, Settled(entry=task.entry, verdict=attempt, at=at))
             return False
         task.tried += 1
         self.came_back += task.tried == 1 and _had_failed(task.entry)

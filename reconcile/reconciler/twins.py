@@ -90,10 +90,17 @@ def twin_in_the_way(
     order: Enrollment, policy: RetryPolicy, now: datetime, *, ports: Ports
 ) -> Skip | Defer | None:
     """Why a twin of this order keeps it from being sent at this moment; None where none does."""
-    found = ports.source.paid_orders([order.key]).get(order.key, ())
-    twins = [each for each in found if each.id != order.id]
+    twins = _twins_of(order, ports)
+    if not twins:
+        return None
     histories = histories_of([each.id for each in twins], ports=ports)
-    return next(_obstacles(twins, histories, policy, now), None)
+    # The worker syncs an order and then ends its job: read in this order, one of them shows it.
+    return next(_obstacles(_twins_of(order, ports), histories, policy, now), None)
+
+
+def _twins_of(order: Enrollment, ports: Ports) -> list[Enrollment]:
+    found = ports.source.paid_orders([order.key]).get(order.key, ())
+    return [each for each in found if each.id != order.id]
 
 
 def histories_of(order_ids: Sequence[str], *, ports: Ports) -> dict[str, History]:

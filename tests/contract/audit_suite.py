@@ -189,6 +189,13 @@ class AuditLogContract:
 
         assert running.history(["order-1"])["order-1"].last_said_at == NOON
 
+    def test_that_visits_are_used_up_leaves_no_mark_in_the_order_either(self, running: AuditLog) -> None:
+        exhausted = Verdict(outcome=Outcome.FAILED, reason=Reason.EXHAUSTED)
+        running.finish(running.begin(intent()), REFUSED, run_id="run-1", at=NOON)
+        running.record([replace(record(exhausted), at=NOON + timedelta(hours=1))])
+
+        assert running.history(["order-1"])["order-1"].last_said_at == NOON
+
     @pytest.mark.parametrize(
         ("verdict", "excused"),
         [

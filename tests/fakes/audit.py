@@ -242,7 +242,13 @@ class InMemoryAuditLog:
 
     def _history(self, rows: list[Attempt]) -> History:
         verdicts = [row.verdict for row in rows if row.verdict is not None]
-        said = [row for row in rows if row.verdict and row.verdict.outcome is not Outcome.SKIPPED]
+        said = [
+            row
+            for row in rows
+            if row.verdict
+            and row.verdict.outcome is not Outcome.SKIPPED
+            and row.verdict.reason is not Reason.EXHAUSTED
+        ]
         used = [row for row in rows if self._is_left_open(row) or (row.verdict and row.verdict.attempts)]
         return History(
             visits=len({row.run_id for row in used}),

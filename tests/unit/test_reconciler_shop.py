@@ -373,3 +373,56 @@ def test_what_is_only_told_of_the_shop_cannot_end_a_run() -> None:
     result = world.run()
 
     assert (result.summary.status, result.summary.unmarked) == (RunStatus.COMPLETED, None)
+
+
+def test_who_is_given_up_on_stays_so_run_after_run() -> None:
+    world = World([order("e1", frappeSync=dict(GIVEN_UP))])
+    world.lms.answers[key("e1")] = refuse()
+    for _ in range(6):
+        world.run()
+        world.clock.advance(3600)
+
+    ends = []
+    for _ in range(4):
+        ends.append(world.outcomes())
+        world.clock.advance(60)
+
+    assert ends == [{"failed": 1}] * 4
+
+
+def test_a_twin_whose_worker_ends_while_we_look_keeps_the_write_back() -> None:
+    """Between our look at the twin and our look at its job it is synced, and the job ended."""
+    world = World([order("e1", email="a@example.com"), order("e2", email="a@example.com")])
+    jobs, look = world.source.shop_jobs, {"armed": False}
+
+    def arm(_: str) -> None:
+        look["armed"] = True
+
+    def shop_jobs(names: Any) -> Any:
+        if look["armed"] and list(names) == ["e2"]:
+            settle(world, "e2")
+        return jobs(names)
+
+    world.source.before_recheck = arm
+    world.source.shop_jobs = shop_jobs  # type: ignore[method-assign]
+
+    world.run(selection=Selection(enrollment_ids=("e1",)))
+
+    assert world.copies() == {key("a"): 1}
+
+
+def test_a_visit_counts_also_where_its_second_try_is_not_made() -> None:
+    world = World([order("e1")])
+    world.lms.answers[key("e1")] = refuse("no seat")
+    looks = []
+
+    def opened_again(name: str) -> None:
+        looks.append(name)
+        if len(looks) == 2:
+            world.source.documents[name]["stripeEvents"] = [{"processedAt": world.clock.time}]
+
+    world.source.before_recheck = opened_again
+
+    assert world.outcomes() == {"retrying": 1}
+    assert world.sync("e1")["retryCount"] == 1
+    assert len(world.lms.enroll_calls) == 1
