@@ -27,6 +27,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from reconcile.adapters.mongo_chunks import chunks
 from reconcile.adapters.mongo_errors import store_errors
 from reconcile.domain.model import EffectKey
 from reconcile.errors import StoreUnavailable
@@ -40,7 +41,6 @@ TTL_INDEX = IndexModel([("purge_at", ASCENDING)], name="reconcile_leases_ttl", e
 _PURGE_AFTER = timedelta(days=1)
 
 _DUPLICATE_KEY = 11000
-_CHUNK = 200
 
 
 class MongoLeases:
@@ -71,7 +71,7 @@ class MongoLeases:
         taken: dict[EffectKey, Lease] = {}
         with store_errors("taking leases"):
             self._read_server_clock()
-            for chunk in _chunks(list(keys)):
+            for chunk in chunks(list(keys)):
                 taken |= self._take(chunk, token, run_id)
         with self._lock:
             self._mine |= {_name(key): token for key in taken}
@@ -83,7 +83,7 @@ class MongoLeases:
         free = {key: Lease(key=key, token="") for key in keys}
         with store_errors("reading leases"):
             self._read_server_clock()
-            for chunk in _chunks(list(by_name)):
+            for chunk in chunks(list(by_name)):
                 for document in self._leases.find({"_id": {"$in": chunk}}):
                     key = by_name[document["_id"]]
                     holds = (document.get("hold_until"), document.get("writing_until"))
@@ -169,7 +169,7 @@ class MongoLeases:
         with store_errors("releasing leases"):
             for token in tokens:
                 names = [_name(lease.key) for lease in leases if lease.token == token]
-                for chunk in _chunks(names):
+                for chunk in chunks(names):
                     self._release(chunk, token)
 
     def _release(self, names: list[str], token: str) -> None:
@@ -186,7 +186,7 @@ class MongoLeases:
         with store_errors("renewing leases"):
             for token in set(mine.values()):
                 names = [name for name, owner in mine.items() if owner == token]
-                for chunk in _chunks(names):
+                for chunk in chunks(names):
                     times = {"expires_at": _from_now(self._ttl_ms), "purge_at": self._purge_at()}
                     self._leases.update_many(
                         {"_id": {"$in": chunk}, "token": token},
@@ -253,8 +253,3 @@ def _passed(field: str) -> Document:
 
 def _from_now(milliseconds: int) -> Document:
     return {"$add": ["$$NOW", milliseconds]}
-
-
-def _chunks(values: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]

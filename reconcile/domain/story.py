@@ -31,7 +31,7 @@ from reconcile.domain.model import (
     action_of,
 )
 from reconcile.domain.remedies import NOTHING, REMEDIES
-from reconcile.domain.shop_texts import UNMARKED_REMEDY
+from reconcile.domain.shop_texts import UNMARKED_REMEDY, minute
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -111,12 +111,12 @@ def _decided(item: AnyEnrollment, decision: Decision) -> Verdict:
         case Defer(until, Reason.LEASE_HELD):
             return _verdict(
                 decision,
-                f"on hold after an unanswered write, the shop's or ours, until {_minute(until)}",
+                f"on hold after an unanswered write, the shop's or ours, until {minute(until)}",
                 NOTHING,
             )
         case Defer(until, _):
             return _verdict(
-                decision, f"tried again at {_minute(until)}", "nothing, or `reconcile retry ID` to do it now"
+                decision, f"tried again at {minute(until)}", "nothing, or `reconcile retry ID` to do it now"
             )
         case GiveUp(reason):
             return _verdict(decision, f"nothing: {_why(item, reason)}", REMEDIES[reason])
@@ -146,7 +146,3 @@ def _verdict(decision: Decision | None, next_step: str, to_do: str) -> Verdict:
 def _why(item: AnyEnrollment, reason: Reason) -> str:
     problems = "; ".join(item.problems) if isinstance(item, MalformedEnrollment) else item.sync.error
     return sentence(reason, problems)
-
-
-def _minute(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M} UTC"
