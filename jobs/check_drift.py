@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from reconcile import log
+from reconcile.base import log
 from reconcile.bootstrap import App
 from reconcile.domain.drift import DriftKind
 from reconcile.domain.summary import ExitCode

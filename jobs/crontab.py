@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from apscheduler.triggers.base import BaseTrigger
 from cronsim import CronSim, CronSimError
 
-from reconcile.errors import ConfigurationError
+from reconcile.base.errors import ConfigurationError
 
 _MACROS = {
     "@hourly": "0 * * * *",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+from reconcile.base.errors import ReconcileError
 from reconcile.bootstrap import App
 from reconcile.domain.model import Outcome
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
 from reconcile.reconciler.unmarked import find_unmarked
 from reconcile.reports.digest import Digest, last_working_day

@@ -16,8 +16,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from reconcile import log
-from reconcile.errors import ConfigurationError
+from reconcile.base import log
+from reconcile.base.errors import ConfigurationError
 
 _log = log.get_logger(__name__)
 

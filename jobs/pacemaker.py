@@ -13,7 +13,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from reconcile import log
+from reconcile.base import log
 
 _log = log.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reconcile import log
+from reconcile.base import log
 from reconcile.bootstrap import App
 
 _log = log.get_logger(__name__)

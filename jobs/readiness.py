@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from jobs.registry import OFF
-from reconcile.clock import SystemClock
-from reconcile.errors import AuditUnavailable, ReconcileError
-from reconcile.redaction import redact
+from reconcile.base.clock import SystemClock
+from reconcile.base.errors import AuditUnavailable, ReconcileError
+from reconcile.base.redaction import redact
 from reconcile.settings import Settings
 from reconcile.wiring import open_database, platform
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobs.registry import Job
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.clock import Clock, SystemClock
+from reconcile.base.errors import ReconcileError
 from reconcile.bootstrap import App, Notify, build
-from reconcile.clock import SystemClock
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import ReconcileError
-from reconcile.ports import Clock
 from reconcile.reconciler.abort import abort_reason
 from reconcile.settings import Settings
 

@@ -32,9 +32,10 @@ from jobs.runner import Runner
 from jobs.signals import Signals
 from jobs.timetable import checked, expression_of
 from jobs.watching import Watching
-from reconcile import announcing, log
+from reconcile import announcing
+from reconcile.base import log
+from reconcile.base.errors import ReconcileError
 from reconcile.bootstrap import App, build
-from reconcile.errors import ReconcileError
 from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.settings import Settings
 

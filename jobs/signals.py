@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from reconcile import log
+from reconcile.base import log
 
 _log = log.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from jobs.crontab import check, next_times
 from jobs.registry import JOBS, OFF, Job
-from reconcile.errors import ConfigurationError
+from reconcile.base.errors import ConfigurationError
 from reconcile.settings import Settings
 
 

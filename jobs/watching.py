@@ -16,9 +16,9 @@ from jobs.listener import Listener, Page
 from jobs.readiness import Found, Readiness
 from jobs.registry import JOBS
 from jobs.timetable import expression_of
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import ReconcileError
 from reconcile.bootstrap import build
-from reconcile.errors import ReconcileError
 from reconcile.followup.metrics import Metrics, look
 from reconcile.settings import Settings
 from reconcile.settings.watching import host_and_port

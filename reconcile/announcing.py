@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import AuditUnavailable, NotificationFailed, ReconcileError
+from reconcile.base.redaction import redact
 from reconcile.domain.alert_causes import Situation
-from reconcile.errors import AuditUnavailable, NotificationFailed, ReconcileError
 from reconcile.followup import FollowUp
 from reconcile.followup.alert_look import Look, run_end
 from reconcile.followup.alert_memory import MemoryAlertBook
@@ -23,7 +24,6 @@ from reconcile.followup.alerting import Alerting
 from reconcile.followup.pinging import Pinging, report
 from reconcile.reconciler import APPLY, Ports, RunOptions, RunResult
 from reconcile.reconciler.abort import never_begun
-from reconcile.redaction import redact
 
 if TYPE_CHECKING:
     from reconcile.adapters.ping import HttpPinger

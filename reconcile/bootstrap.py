@@ -12,19 +12,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from reconcile import wiring
+from reconcile.base.clock import Clock
+from reconcile.base.errors import ReconcileError
 from reconcile.domain.retry import RetryPolicy
-from reconcile.errors import ReconcileError
 from reconcile.followup import Finished, FollowUp, follow_up
 from reconcile.followup.alert_memory import MemoryAlertBook
-from reconcile.ports import (
-    AuditLog,
-    Clock,
-    EnrollmentSource,
-    LearningPlatform,
-    Leases,
-    Progress,
-    Selection,
-)
+from reconcile.ports import AuditLog, EnrollmentSource, LearningPlatform, Leases, Progress, Selection
 from reconcile.reconciler import APPLY, DRY_RUN, Ports, Reconciler, RunOptions, RunResult
 from reconcile.reconciler.abort import never_begun
 from reconcile.settings import Settings
@@ -215,7 +208,7 @@ def build(
     """
     from reconcile.adapters.process import current_origin
     from reconcile.announcing import announcing, saying_nothing
-    from reconcile.clock import SystemClock
+    from reconcile.base.clock import SystemClock
 
     stop = stop or threading.Event()
     clock = clock or SystemClock(stop)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from reconcile.clock import Clock
 from reconcile.domain.answers import AlreadyThere, Created, EnrollAnswer, Refused
 from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import (
@@ -30,7 +29,6 @@ from reconcile.source import EnrollmentSource, Selection, WriteBack
 __all__ = [
     "AlreadyThere",
     "AuditLog",
-    "Clock",
     "Created",
     "EnrollAnswer",
     "EnrollmentSource",

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconcile.base.clock import Clock
 from reconcile.followup import FollowUp
-from reconcile.ports import AuditLog, Clock, EnrollmentSource, Leases, Origin
+from reconcile.ports import AuditLog, EnrollmentSource, Leases, Origin
 from reconcile.reconciler import Ports
 from reconcile.settings import Settings
 

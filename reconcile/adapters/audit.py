@@ -27,10 +27,10 @@ from reconcile.adapters.audit_store import Store
 from reconcile.adapters.outbox import post
 from reconcile.adapters.process import is_alive
 from reconcile.adapters.tables import attempts, people, runs
+from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import EffectKey, History, Outcome, Verdict
 from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.errors import AuditUnavailable
 from reconcile.ports import Intent, OpenAttempt, Origin, RecentRun, Record
 
 #: Rows that are appended, with the numbers they were given, in their order.

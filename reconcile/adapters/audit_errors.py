@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from reconcile.errors import AuditUnavailable
-from reconcile.redaction import excerpt
+from reconcile.base.errors import AuditUnavailable
+from reconcile.base.redaction import excerpt
 
 _HINT_FULL = "free some space where the audit database lies (or prune it), then run again"
 _HINT_LOCKED = "another program has been writing to it for too long: find it (fuser, lsof), then run again"

@@ -24,8 +24,8 @@ from reconcile.adapters.audit_store import Store
 from reconcile.adapters.tables import PlainText, attempts, meta, people, runs
 from reconcile.adapters.tables_all import metadata
 from reconcile.adapters.tables_seals import links, seals
-from reconcile.domain.documents import normalise_email
-from reconcile.redaction import mask_email
+from reconcile.base.redaction import mask_email
+from reconcile.domain.identity import normalise_email
 
 #: What stands where an address was.
 FORGOTTEN = "(forgotten)"

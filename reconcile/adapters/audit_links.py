@@ -19,8 +19,8 @@ from reconcile.adapters import audit_chain as chain
 from reconcile.adapters.audit_chain import Event, Seal, SealKind
 from reconcile.adapters.tables import meta, runs
 from reconcile.adapters.tables_seals import NEWEST_SEAL_KEY, links, seals
+from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.summary import RunStatus
-from reconcile.errors import AuditUnavailable
 
 Row = Mapping[Any, Any]
 

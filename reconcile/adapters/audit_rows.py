@@ -11,11 +11,11 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from reconcile import __version__
-from reconcile.domain.documents import normalise_email
+from reconcile.base.redaction import excerpt, mask_email
+from reconcile.domain.identity import normalise_email
 from reconcile.domain.model import AnyEnrollment, Enrollment, Verdict
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.ports import Intent, Origin, Record
-from reconcile.redaction import excerpt, mask_email
 
 Row = dict[str, Any]
 

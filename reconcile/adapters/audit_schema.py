@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, select, text
 from reconcile.adapters.audit_errors import Place
 from reconcile.adapters.audit_store import Store, connect
 from reconcile.adapters.tables import HEAD_REVISION, SECRET_KEY, meta
-from reconcile.errors import AuditUnavailable
+from reconcile.base.errors import AuditUnavailable
 
 BUSY_TIMEOUT = 30.0
 #: PostgreSQL's advisory locks are named by numbers; this one is "reconcil" in ASCII.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from reconcile.adapters.audit_errors import mapped
 from reconcile.adapters.audit_store import Store
-from reconcile.errors import AuditUnavailable
+from reconcile.base.errors import AuditUnavailable
 
 #: Pages that are given back in one transaction: a run that waits for its turn waits milliseconds.
 _PAGES_AT_ONCE = 2000

@@ -23,7 +23,7 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event,
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from reconcile.adapters.audit_errors import HINT_GONE, Place, explain_os_error, mapped
-from reconcile.errors import AuditUnavailable, ConfigurationError
+from reconcile.base.errors import AuditUnavailable, ConfigurationError
 
 _READER = "reconcile_reader"
 _HINT_URL = (

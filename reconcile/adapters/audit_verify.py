@@ -16,7 +16,7 @@ from reconcile.adapters.audit_findings import Finding, Verification
 from reconcile.adapters.audit_store import Store
 from reconcile.adapters.audit_verify_rows import check_attempts, check_links, check_people
 from reconcile.adapters.audit_verify_seals import check_pruned, check_runs, check_sealed_runs, check_seals
-from reconcile.errors import AuditUnavailable
+from reconcile.base.errors import AuditUnavailable
 
 #: Findings that are told one by one; more are counted.
 LIMIT = 100

@@ -14,7 +14,7 @@ from reconcile.adapters.audit_findings import Finding, Verification, What
 from reconcile.adapters.audit_rows import person_key
 from reconcile.adapters.tables import attempts, people, runs
 from reconcile.adapters.tables_seals import links, seals
-from reconcile.redaction import REPLACEMENT
+from reconcile.base.redaction import REPLACEMENT
 
 _FIRST = (Event.BEGAN.value, Event.RECORDED.value)
 _OPEN = (Event.BEGAN.value, Event.REDACTED_OPEN.value)

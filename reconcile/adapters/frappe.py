@@ -12,15 +12,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from reconcile import log
 from reconcile.adapters import frappe_answers as answers
 from reconcile.adapters import frappe_pages as pages
 from reconcile.adapters.frappe_errors import GIVE_ROLE, error_text
 from reconcile.adapters.frappe_probe import FrappeProbe
 from reconcile.adapters.http import Answer, Http, Observer
+from reconcile.base import log
+from reconcile.base.errors import AuthenticationFailed, TerminalError
 from reconcile.domain.answers import EnrollAnswer
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Observation, Reason, Unknown
-from reconcile.errors import AuthenticationFailed, TerminalError
 from reconcile.ports import Sight
 
 _log = log.get_logger(__name__)

@@ -21,10 +21,10 @@ from reconcile.adapters.frappe_errors import (
     sentences,
 )
 from reconcile.adapters.http_answer import Answer
+from reconcile.base.errors import ProtocolViolation, ServiceUnavailable
+from reconcile.base.redaction import excerpt
 from reconcile.domain.answers import AlreadyThere, Created, EnrollAnswer, Refused
 from reconcile.domain.model import EffectKey, Reason
-from reconcile.errors import ProtocolViolation, ServiceUnavailable
-from reconcile.redaction import excerpt
 
 CONFIRM_METHOD = "lms.lms.payment_confirmation.confirm_payment"
 _NAME_LIMIT = 140  # Frappe names are varchar(140)

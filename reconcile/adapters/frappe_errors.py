@@ -13,8 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from reconcile.adapters.http_answer import Answer
-from reconcile.domain.model import Reason
-from reconcile.errors import (
+from reconcile.base.errors import (
     AmbiguousWrite,
     AuthenticationFailed,
     ProtocolViolation,
@@ -22,7 +21,8 @@ from reconcile.errors import (
     ReconcileError,
     ServiceUnavailable,
 )
-from reconcile.redaction import excerpt
+from reconcile.base.redaction import excerpt
+from reconcile.domain.model import Reason
 
 NOT_FRAPPE = "Check that FRAPPE_LMS_BASE_URL is the address of a Frappe LMS site."
 GIVE_ROLE = "Give the key's user the role Moderator in the LMS, then run again."

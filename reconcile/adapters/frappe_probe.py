@@ -12,7 +12,7 @@ from reconcile.adapters import frappe_answers as answers
 from reconcile.adapters import frappe_pages as pages
 from reconcile.adapters.frappe_errors import exc_type
 from reconcile.adapters.http import Http
-from reconcile.errors import ReconcileError, TerminalError
+from reconcile.base.errors import ReconcileError, TerminalError
 
 #: No such learner, no such course: the domain is reserved for names that never exist (RFC 2606).
 _NOBODY = {"member": "reconcile-diagnose@nobody.invalid", "course": "reconcile-diagnose-no-such-course"}

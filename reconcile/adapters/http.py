@@ -19,7 +19,7 @@ from reconcile import __version__
 from reconcile.adapters.http_answer import Answer
 from reconcile.adapters.http_errors import CAUGHT, MAPPING, passes, to_error
 from reconcile.adapters.http_session import leaving_within, new_session
-from reconcile.errors import ProtocolViolation, ServiceUnavailable
+from reconcile.base.errors import ProtocolViolation, ServiceUnavailable
 
 __all__ = ["MAPPING", "Answer", "Http", "Observer"]
 

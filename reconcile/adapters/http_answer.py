@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from reconcile.redaction import excerpt
+from reconcile.base.redaction import excerpt
 
 _TAG = re.compile(r"<[^>]{0,500}>")
 _EXCERPT_BYTES = 4096

@@ -18,7 +18,7 @@ from enum import Enum, auto
 import requests.exceptions as theirs
 import urllib3.exceptions as below
 
-from reconcile.errors import AmbiguousWrite, ProtocolViolation, ReconcileError, ServiceUnavailable
+from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ReconcileError, ServiceUnavailable
 
 
 class Fault(Enum):

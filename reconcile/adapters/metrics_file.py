@@ -22,8 +22,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from reconcile import log
 from reconcile.adapters.prometheus import exposition
+from reconcile.base import log
 from reconcile.domain.histogram import Histogram
 from reconcile.domain.measures import Standing, Tally
 from reconcile.followup.metrics import Metrics

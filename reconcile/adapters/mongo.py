@@ -16,7 +16,6 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from reconcile import log
 from reconcile.adapters.mongo_chunks import CHUNK, chunks
 from reconcile.adapters.mongo_errors import store_errors
 from reconcile.adapters.mongo_ids import document_id, enrollment_id
@@ -25,7 +24,9 @@ from reconcile.adapters.mongo_reading import PROJECTION, OrderReader, orders_for
 from reconcile.adapters.mongo_scan import Scan
 from reconcile.adapters.mongo_unmarked import unmarked_orders
 from reconcile.adapters.mongo_update import sync_update
-from reconcile.domain.documents import normalise_course, normalise_email, sync_state
+from reconcile.base import log
+from reconcile.domain.documents import sync_state
+from reconcile.domain.identity import normalise_course, normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
 from reconcile.domain.payments import spellings
 from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue

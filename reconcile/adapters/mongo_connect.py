@@ -10,7 +10,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from reconcile.adapters.mongo_errors import URI_HINT, store_errors
-from reconcile.errors import ConfigurationError
+from reconcile.base.errors import ConfigurationError
 
 #: Milliseconds. Short: a run that cannot reach MongoDB ends, and the next one tries again.
 _SELECT_MS = 5_000

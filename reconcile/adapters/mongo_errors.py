@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from bson.errors import BSONError
 from pymongo import errors as pymongo_errors
 
-from reconcile.errors import ConfigurationError, ReconcileError, StoreUnavailable
-from reconcile.redaction import mask_emails_in
+from reconcile.base.errors import ConfigurationError, ReconcileError, StoreUnavailable
+from reconcile.base.redaction import mask_emails_in
 
 #: Server codes that no waiting mends: the credentials or the rights are wrong.
 AUTHENTICATION_FAILED = 18

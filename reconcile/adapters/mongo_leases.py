@@ -29,8 +29,8 @@ from pymongo.errors import BulkWriteError
 
 from reconcile.adapters.mongo_chunks import chunks
 from reconcile.adapters.mongo_errors import store_errors
+from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.model import EffectKey
-from reconcile.errors import StoreUnavailable
 from reconcile.ports import Lease, Origin
 
 Document = dict[str, Any]

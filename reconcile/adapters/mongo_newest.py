@@ -10,8 +10,8 @@ from pymongo import DESCENDING
 from pymongo.database import Database
 
 from reconcile.adapters.mongo_errors import store_errors
+from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.order_times import instant
-from reconcile.errors import StoreUnavailable
 
 
 class NewestSale:

@@ -20,7 +20,7 @@ from reconcile.adapters.mongo_errors import store_errors
 from reconcile.adapters.mongo_ids import document_id
 from reconcile.adapters.mongo_queue import RetryJob, RetryQueue
 from reconcile.adapters.mongo_reading import PROJECTION, OrderReader, orders_for
-from reconcile.domain.documents import normalise_email
+from reconcile.domain.identity import normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
 from reconcile.domain.payments import spellings
 from reconcile.domain.unmarked import is_unmarked

@@ -20,10 +20,10 @@ from pymongo.database import Database
 from reconcile.adapters.mongo_chunks import chunks
 from reconcile.adapters.mongo_errors import store_errors
 from reconcile.adapters.mongo_ids import names_in_jobs, order_of_job
-from reconcile.domain.documents import MAX_NAME, normalise_email
+from reconcile.base.redaction import excerpt
+from reconcile.domain.identity import MAX_NAME, normalise_email
 from reconcile.domain.order_times import instant
 from reconcile.domain.shop_queue import ShopJob, ShopQueue
-from reconcile.redaction import excerpt
 
 Document = dict[str, Any]
 

@@ -12,7 +12,8 @@ from pymongo.collection import Collection
 from reconcile.adapters.mongo_chunks import CHUNK, chunks
 from reconcile.adapters.mongo_ids import enrollment_id
 from reconcile.adapters.mongo_queue import RetryQueue
-from reconcile.domain.documents import EmailRule, is_placeholder, parse_enrollment
+from reconcile.domain.documents import EmailRule, parse_enrollment
+from reconcile.domain.identity import is_placeholder
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
 from reconcile.domain.shop_queue import NO_JOB
 

@@ -24,7 +24,7 @@ from pymongo.errors import AutoReconnect, CursorNotFound, ServerSelectionTimeout
 from reconcile.adapters.mongo_errors import store_errors
 from reconcile.adapters.mongo_ids import document_id
 from reconcile.adapters.mongo_reading import PROJECTION
-from reconcile.domain.documents import normalise_email
+from reconcile.domain.identity import normalise_email
 from reconcile.domain.model import UNNAMED_LMS_ID
 from reconcile.ports import Selection
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from reconcile import log
-from reconcile.adapters.bounded import TookTooLong, within
-from reconcile.errors import ConfigurationError, NotificationFailed
+from reconcile.base import log
+from reconcile.base.bounded import TookTooLong, within
+from reconcile.base.errors import ConfigurationError, NotificationFailed
+from reconcile.base.redaction import redact
 from reconcile.followup.alert_ports import Level
-from reconcile.redaction import redact
 
 if TYPE_CHECKING:
     from apprise import NotifyBase

@@ -22,11 +22,11 @@ from reconcile.adapters.audit_store import Store
 from reconcile.adapters.process import is_alive
 from reconcile.adapters.tables import people
 from reconcile.adapters.tables_outbox import outbox
+from reconcile.base.redaction import excerpt
 from reconcile.domain.mail import MAILED, MailEnd, MailStatus
 from reconcile.domain.model import UNNAMED_LMS_ID
 from reconcile.followup.mail import Claim, Due, Stored
 from reconcile.ports import Origin
-from reconcile.redaction import excerpt
 
 _NAME_LENGTH = 32
 _AGAIN = tuple(status.value for status in MailStatus if status.may_be_sent_again)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
-from reconcile import __version__, log
-from reconcile.adapters.bounded import TookTooLong, within
+from reconcile import __version__
+from reconcile.base import log
+from reconcile.base.bounded import TookTooLong, within
 
 _log = log.get_logger(__name__)
 

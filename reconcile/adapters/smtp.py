@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from email.headerregistry import Address
 
-from reconcile import log
 from reconcile.adapters.smtp_message import compose, deliverable
 from reconcile.adapters.smtp_wire import Conversation, ImplicitTls, Plain, Watch
+from reconcile.base import log
+from reconcile.base.errors import MailUnavailable
+from reconcile.base.redaction import excerpt, mask_email
 from reconcile.domain.mail import Accepted, Bounced, Later, MailAnswer, Unclear
-from reconcile.errors import MailUnavailable
 from reconcile.followup.mail import Mail
-from reconcile.redaction import excerpt, mask_email
 from reconcile.settings.mail_rules import SmtpServer
 
 _log = log.get_logger(__name__)

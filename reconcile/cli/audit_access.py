@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from reconcile.base.errors import AuditUnavailable
 from reconcile.cli.context import load_settings
-from reconcile.errors import AuditUnavailable
 
 if TYPE_CHECKING:
     from reconcile.adapters.audit_store import Store

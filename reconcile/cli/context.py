@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from reconcile.base.errors import ReconcileError
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
     from reconcile.bootstrap import App
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def load_settings(*, require: Sequence[Group] | None = None, quiet: bool = False) -> Settings:
     """Settings, with logging set up as they say. Raises ConfigurationError."""
-    from reconcile import log
+    from reconcile.base import log
     from reconcile.settings import Settings
 
     settings = Settings.load() if require is None else Settings.load(require=require)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconcile.base.redaction import mask_email
 from reconcile.cli.asking import confirmed, yes_option
 from reconcile.cli.audit_access import opened_audit
 from reconcile.cli.params import json_option
 from reconcile.domain.summary import ExitCode
-from reconcile.redaction import mask_email
 
 if TYPE_CHECKING:
     from reconcile.adapters.audit_forget import Forgotten, Person

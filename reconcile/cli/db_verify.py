@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconcile.base.errors import AuditUnavailable
 from reconcile.cli.audit_access import opened_audit
 from reconcile.cli.params import json_option
 from reconcile.cli.progress import counting
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import AuditUnavailable
 
 if TYPE_CHECKING:
     from reconcile.adapters.audit_chain import Seal

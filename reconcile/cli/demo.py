@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconcile.base.errors import ConfigurationError
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from reconcile.sandbox.servers import Sandbox

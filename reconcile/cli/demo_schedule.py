@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import ConfigurationError
 from reconcile.cli.demo_stories import FACTS, TELLERS, TWICE, Witness
-from reconcile.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from jobs.runner import Runner

@@ -6,10 +6,10 @@ import json
 
 import click
 
+from reconcile.base.redaction import redact
 from reconcile.cli.context import load_settings
 from reconcile.cli.params import json_option
 from reconcile.diagnosis.checks import Check, Diagnosis, Grade
-from reconcile.redaction import redact
 
 _EPILOG = """\b
 Examples:

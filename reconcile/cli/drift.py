@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from reconcile.base.errors import ReconcileError
+from reconcile.base.redaction import mask_email
 from reconcile.cli.asking import confirmed, somebody_is_here, yes_option
 from reconcile.cli.context import application, draining
 from reconcile.cli.drift_fix import Repair
@@ -18,9 +20,7 @@ from reconcile.cli.params import emails_option, json_option
 from reconcile.domain.drift import DriftKind, Finding
 from reconcile.domain.summary import ExitCode
 from reconcile.drift import Looked
-from reconcile.errors import ReconcileError
 from reconcile.reconciler.abort import abort_reason
-from reconcile.redaction import mask_email
 
 _EPILOG = """\b
 Examples:

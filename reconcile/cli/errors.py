@@ -8,8 +8,7 @@ import traceback
 
 import click
 
-from reconcile.domain.summary import ExitCode, RunStatus
-from reconcile.errors import (
+from reconcile.base.errors import (
     AuditUnavailable,
     ConfigurationError,
     ProtocolViolation,
@@ -19,7 +18,8 @@ from reconcile.errors import (
     TooManyEnrolls,
     TransientError,
 )
-from reconcile.redaction import redact
+from reconcile.base.redaction import redact
+from reconcile.domain.summary import ExitCode, RunStatus
 
 _CODES: tuple[tuple[type[ReconcileError], ExitCode], ...] = (
     (ConfigurationError, ExitCode.USAGE),

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from reconcile.adapters.mongo_queue import RetryJob
+from reconcile.base.errors import ReconcileError
+from reconcile.base.redaction import mask_email, redact
 from reconcile.bootstrap import App
 from reconcile.cli.context import application
 from reconcile.cli.explain_look import Look, look
@@ -18,9 +20,7 @@ from reconcile.domain.model import NO_HISTORY, AnyEnrollment, Decision, Enrollme
 from reconcile.domain.shop_texts import PAID, paid_word
 from reconcile.domain.story import Event, Verdict, concluded, observed
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
-from reconcile.redaction import mask_email, redact
 
 _EPILOG = """\b
 Examples:

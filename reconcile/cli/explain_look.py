@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconcile.base.errors import ReconcileError
+from reconcile.base.redaction import redact
 from reconcile.bootstrap import App
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrolled, Enrollment, Observation
-from reconcile.errors import ReconcileError
-from reconcile.redaction import redact
 
 
 @dataclass(frozen=True, kw_only=True)

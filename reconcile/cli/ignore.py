@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import click
 
 from reconcile.adapters.process import operator
+from reconcile.base.redaction import redact
 from reconcile.cli.context import application
 from reconcile.cli.errors import say
 from reconcile.cli.params import DEADLINE, json_option
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.ports import AuditLog
-from reconcile.redaction import redact
 
 _EPILOG = """\b
 Examples:

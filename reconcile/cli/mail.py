@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconcile.base.redaction import mask_email
 from reconcile.cli.context import load_settings
 from reconcile.cli.errors import say
 from reconcile.cli.params import json_option
 from reconcile.domain.mail import MailStatus
 from reconcile.domain.summary import ExitCode
-from reconcile.redaction import mask_email
 
 if TYPE_CHECKING:
     from reconcile.adapters.audit import SqlAuditLog

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconcile.redaction import mask_emails_in
+from reconcile.base.redaction import mask_emails_in
 
 if TYPE_CHECKING:
     from reconcile.followup.mail import Mail

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import click
 
-from reconcile.errors import ReconcileError
+from reconcile.base.errors import ReconcileError
 
 
 @dataclass(kw_only=True)

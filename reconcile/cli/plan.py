@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from reconcile.base.redaction import mask_email
 from reconcile.cli.context import application
 from reconcile.cli.errors import word_for
 from reconcile.cli.params import NO_MATCH, emails_option, json_option, selection_options
@@ -19,7 +20,6 @@ from reconcile.domain.summary import ExitCode
 from reconcile.ports import Selection
 from reconcile.reconciler.survey import Surveyed
 from reconcile.reconciler.verdicts import would_write
-from reconcile.redaction import mask_email
 
 _EPILOG = """\b
 Examples:

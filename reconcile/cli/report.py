@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from reconcile.base.errors import AuditUnavailable
 from reconcile.cli.context import load_settings
 from reconcile.cli.errors import say
 from reconcile.cli.output import exporting
 from reconcile.cli.params import INSTANT, emails_option
 from reconcile.domain.model import Outcome, Reason
-from reconcile.errors import AuditUnavailable
 
 VIEWS = ("summary", "attempts", "enrollments", "runs")
 FORMATS = ("table", "csv", "json", "jsonl", "html", "xlsx")

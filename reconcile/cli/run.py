@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from reconcile.base.errors import ReconcileError
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
 from reconcile.cli.mail_preview import print_mail
@@ -17,7 +18,6 @@ from reconcile.cli.metering import metering
 from reconcile.cli.params import NO_MATCH, json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
-from reconcile.errors import ReconcileError
 from reconcile.ports import Selection
 from reconcile.reconciler import APPLY, DRY_RUN
 from reconcile.reconciler.abort import never_begun

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from reconcile.base.errors import ConfigurationError
 from reconcile.cli.context import draining
 from reconcile.cli.errors import say
-from reconcile.errors import ConfigurationError
 
 _EPILOG = """\b
 Examples:

@@ -87,8 +87,8 @@ def _last_run(job: Job, settings: Settings) -> Iterator[str]:
     """Of the main job, whoever started it. An audit that cannot be read must not hide the schedule."""
     if job.name != "reconcile_enrollments":
         return
+    from reconcile.base.errors import ReconcileError
     from reconcile.bootstrap import build
-    from reconcile.errors import ReconcileError
     from reconcile.reports.recent import recent_runs
 
     try:

@@ -13,9 +13,9 @@ from sqlalchemy import make_url, text
 from reconcile.adapters import audit_schema
 from reconcile.adapters.audit import SqlAuditLog, open_audit
 from reconcile.adapters.tables import HEAD_REVISION
+from reconcile.base.errors import ConfigurationError, ReconcileError
 from reconcile.diagnosis.checks import Check, ok, problem, warning
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import ConfigurationError, ReconcileError
 from reconcile.reports.recent import recent_runs
 from reconcile.settings import Settings
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from heapq import nlargest
 from itertools import islice
 
+from reconcile.base.redaction import mask_email
 from reconcile.bootstrap import App
 from reconcile.diagnosis.checks import Check, ok, warning
 from reconcile.domain.backlog import Backlog
@@ -16,7 +17,6 @@ from reconcile.domain.shop_texts import UNMARKED_REMEDY, money, unmarked_line
 from reconcile.domain.unmarked import Unmarked
 from reconcile.ports import Selection
 from reconcile.reconciler.unmarked import find_unmarked
-from reconcile.redaction import mask_email
 
 _COURSES, _BACKLOG = "courses", "backlog"
 #: Causes of failure that are named one by one.

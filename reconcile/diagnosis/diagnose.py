@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+from reconcile.base.errors import AuditUnavailable, ConfigurationError, ReconcileError
 from reconcile.bootstrap import build
 from reconcile.diagnosis.audit_checks import audit_checks
 from reconcile.diagnosis.backlog_checks import backlog_checks
@@ -12,7 +13,6 @@ from reconcile.diagnosis.checks import Check, Diagnosis, Grade, ok, problem, ski
 from reconcile.diagnosis.lms_checks import key_checks, lms_checks
 from reconcile.diagnosis.mongo_checks import mongo_checks
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import AuditUnavailable, ConfigurationError, ReconcileError
 from reconcile.settings import Settings
 
 _REST = ("mongodb", "lms", "key", "audit", "backlog")

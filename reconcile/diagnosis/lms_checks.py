@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from reconcile.adapters.frappe_probe import Present
 from reconcile.adapters.tls import certificate_end
+from reconcile.base.errors import AuthenticationFailed, ReconcileError, TerminalError
 from reconcile.bootstrap import App
 from reconcile.diagnosis.checks import Check, ok, problem, skipped, warning
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import AuthenticationFailed, ReconcileError, TerminalError
 
 _LMS, _KEY = "lms", "key"
 _MODERATOR = "Moderator"
@@ -163,6 +163,6 @@ def _method(app: App) -> Check:
 
 
 def _masked(user: str) -> str:
-    from reconcile.redaction import mask_email
+    from reconcile.base.redaction import mask_email
 
     return mask_email(user) if "@" in user else user

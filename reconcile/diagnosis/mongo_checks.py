@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from reconcile.adapters import mongo_health, mongo_setup
 from reconcile.adapters.mongo_health import MongoHealth
 from reconcile.adapters.mongo_queue import RetryQueue
+from reconcile.base.errors import ConfigurationError, ReconcileError
 from reconcile.diagnosis.checks import Check, ok, problem, warning
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.shop_texts import WORKER_REMEDY, idle_line, queue_counts
 from reconcile.domain.summary import ExitCode
-from reconcile.errors import ConfigurationError, ReconcileError
 from reconcile.settings import Settings
 from reconcile.wiring import open_database
 

@@ -1,9 +1,7 @@
 """From a storefront document of any age to an Enrollment, or to a MalformedEnrollment that says why not.
 
 Nothing here raises: documents come from several years of a shop's habits and from imports. Field
-names and rules are the storefront's (STOREFRONT: collection `enrollments`). E-mail and course are
-normalised here and nowhere else: trimmed and lower-cased, as the storefront does and as the LMS
-compares them.
+names and rules are the storefront's (STOREFRONT: collection `enrollments`).
 """
 
 from __future__ import annotations
@@ -12,9 +10,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from fnmatch import fnmatchcase
 from typing import Any
 
+from reconcile.domain.identity import (
+    MAX_NAME,
+    PLACEHOLDERS,
+    is_placeholder,
+    normalise_course,
+    normalise_email,
+)
 from reconcile.domain.model import (
     AnyEnrollment,
     Enrollment,
@@ -26,15 +30,10 @@ from reconcile.domain.order_times import instant, order_times
 
 COURSE_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CURRENCY = re.compile(r"[a-z]{3}")
-#: Frappe names are varchar(140): anything longer cannot be a user or a course there.
-MAX_NAME = 140
 _MAX_PAYMENT_ID = 255
 #: Amounts beyond this are no price but a broken number.
 _MAX_AMOUNT = Decimal(10) ** 12
 _MAX_RETRY_COUNT = 10**6
-
-#: Addresses that the storefront makes up where a checkout had none (STOREFRONT): they are nobody's.
-PLACEHOLDERS = ("temp_*@placeholder.com",)
 
 #: Says what is wrong with an address, or None. The library behind it lives outside the core.
 EmailRule = Callable[[str], str | None]
@@ -111,22 +110,6 @@ def parse_enrollment(
         referral_code=_referral(document.get("affiliateData")),
         sync=sync,
     )
-
-
-def normalise_email(value: str) -> str:
-    """The storefront's rule: trimmed, lower case."""
-    return value.strip().lower()
-
-
-def is_placeholder(email: str, patterns: Sequence[str] = PLACEHOLDERS) -> bool:
-    """Whether the shop made this address up: it matches one of the patterns (`*` and `?`)."""
-    address = normalise_email(email)
-    return any(fnmatchcase(address, pattern) for pattern in patterns)
-
-
-def normalise_course(value: str) -> str:
-    """Trimmed, lower case: the LMS compares course names without regard to case."""
-    return value.strip().lower()
 
 
 def sync_state(value: object) -> SyncState:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+from reconcile.base.errors import AuthenticationFailed, ConfigurationError
 from reconcile.domain.drift import Finding, ghosts, roster_drift
 from reconcile.domain.guards import is_suddenly_empty
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Reason
-from reconcile.errors import AuthenticationFailed, ConfigurationError
 from reconcile.ports import RecentRun, Sight
 
 #: Pairs that one LMS request looks up or lists.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from reconcile import log
+from reconcile.base import log
 from reconcile.reconciler import RunOptions, RunResult
 
 _log = log.get_logger(__name__)

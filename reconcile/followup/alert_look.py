@@ -8,18 +8,19 @@ from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.clock import Clock
+from reconcile.base.errors import ReconcileError
+from reconcile.base.redaction import escape_controls, excerpt, mask_email, redact
 from reconcile.domain.alert_causes import Emptiness, RunEnd, Situation
 from reconcile.domain.alert_groups import Groups
 from reconcile.domain.model import NO_HISTORY, AnyEnrollment
 from reconcile.domain.shop_texts import paid_word
 from reconcile.domain.summary import RunStatus
-from reconcile.errors import ReconcileError
 from reconcile.followup.alert_ports import RunHistory, Sales
-from reconcile.ports import AuditLog, Clock, EnrollmentSource, Selection
+from reconcile.ports import AuditLog, EnrollmentSource, Selection
 from reconcile.reconciler import RunOptions, RunResult
 from reconcile.reconciler.unmarked import find_unmarked
-from reconcile.redaction import escape_controls, excerpt, mask_email, redact
 
 _log = log.get_logger(__name__)
 

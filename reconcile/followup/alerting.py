@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import AuditUnavailable, NotificationFailed
+from reconcile.base.redaction import redact
 from reconcile.domain.alert_causes import Situation, find_causes
 from reconcile.domain.alert_texts import Message, bundle, write_message
 from reconcile.domain.alerts import Findings, Kind, News, Step, decide_alerts
-from reconcile.errors import AuditUnavailable, NotificationFailed
 from reconcile.followup import Finished
 from reconcile.followup.alert_look import Look
 from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.followup.alert_ports import AlertBook, Level, Notifier
-from reconcile.redaction import redact
 
 _log = log.get_logger(__name__)
 

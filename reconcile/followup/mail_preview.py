@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from reconcile.base.clock import Clock
+from reconcile.base.errors import ReconcileError
 from reconcile.domain.mail import MAILED, MailStatus
 from reconcile.domain.model import AnyEnrollment, Enrollment, Verdict
-from reconcile.errors import ReconcileError
 from reconcile.followup.mail import Mail, Outbox
 from reconcile.followup.mail_composer import Composer
 from reconcile.mailtext import TemplateProblem
-from reconcile.ports import AuditLog, Clock, Intent, LearningPlatform, Record
+from reconcile.ports import AuditLog, Intent, LearningPlatform, Record
 from reconcile.reconciler import Ports
 
 

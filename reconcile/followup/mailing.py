@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.clock import Clock
+from reconcile.base.errors import MailUnavailable, ReconcileError
+from reconcile.base.redaction import mask_email
 from reconcile.domain.mail import Later, MailAnswer, MailStatus, Unclear, conclude
-from reconcile.errors import MailUnavailable, ReconcileError
 from reconcile.followup import Finished
 from reconcile.followup.mail import Claim, Due, Mailer, MailSession, Outbox
 from reconcile.followup.mail_composer import Composer
 from reconcile.mailtext import TemplateProblem
-from reconcile.ports import Clock, LearningPlatform, Origin
-from reconcile.redaction import mask_email
+from reconcile.ports import LearningPlatform, Origin
 
 _log = log.get_logger(__name__)
 

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Iterable
 from datetime import datetime
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import ReconcileError, StoreUnavailable
 from reconcile.domain.backlog import Backlog
 from reconcile.domain.measures import Standing, Tally
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.errors import ReconcileError, StoreUnavailable
 from reconcile.followup import Finished
 from reconcile.ports import Selection
 from reconcile.reconciler import Ports

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from reconcile.base.redaction import excerpt
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.followup import Finished
-from reconcile.redaction import excerpt
 
 __all__ = ["Pinger", "Pinging", "report"]
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reconcile.domain.model import Reason
-from reconcile.domain.summary import AbortReason, RunStatus, RunSummary
-from reconcile.errors import (
+from reconcile.base.errors import (
     AuditUnavailable,
     AuthenticationFailed,
     ConfigurationError,
@@ -17,6 +15,8 @@ from reconcile.errors import (
     TooManyEnrolls,
     TransientError,
 )
+from reconcile.domain.model import Reason
+from reconcile.domain.summary import AbortReason, RunStatus, RunSummary
 from reconcile.reconciler.options import RunResult
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconcile.base.errors import ReconcileError
 from reconcile.domain.decision import shop_tries
 from reconcile.domain.messages import sentence
 from reconcile.domain.model import (
@@ -17,7 +18,6 @@ from reconcile.domain.model import (
     action_of,
 )
 from reconcile.domain.summary import RunSummary
-from reconcile.errors import ReconcileError
 from reconcile.ports import Progress, Record, WriteBack
 from reconcile.reconciler.enrolling import Enrolling, Results, Settled
 from reconcile.reconciler.options import Halt, Ports

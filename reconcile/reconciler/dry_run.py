@@ -6,6 +6,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from reconcile.base.clock import Clock
 from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import (
     AnyEnrollment,
@@ -21,7 +22,6 @@ from reconcile.domain.summary import RunSummary
 from reconcile.domain.unmarked import Unmarked
 from reconcile.ports import (
     AuditLog,
-    Clock,
     Created,
     EnrollAnswer,
     EnrollmentSource,

@@ -11,11 +11,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import RateLimited, ReconcileError, ServiceUnavailable, TooManyEnrolls
 from reconcile.domain.answers import excuse, judge
 from reconcile.domain.breaker import Breaker, may_be_excused
 from reconcile.domain.model import EffectKey, Enroll, Enrollment, Outcome, Reason, SyncStatus, Verdict
-from reconcile.errors import RateLimited, ReconcileError, ServiceUnavailable, TooManyEnrolls
 from reconcile.reconciler.options import Halt, Ports, RunOptions
 from reconcile.reconciler.pacing import LONGEST_PAUSE, Pacer
 from reconcile.reconciler.survey import Page, Surveyed

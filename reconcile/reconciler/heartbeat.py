@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
-from reconcile import log
-from reconcile.errors import AuditUnavailable, ReconcileError
+from reconcile.base import log
+from reconcile.base.errors import AuditUnavailable, ReconcileError
 from reconcile.reconciler.options import Halt, Ports
 
 _log = log.get_logger(__name__)

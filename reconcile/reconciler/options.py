@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from reconcile.base.clock import Clock
+from reconcile.base.errors import ReconcileError
 from reconcile.domain.retry import RetryPolicy
 from reconcile.domain.summary import RunSummary
-from reconcile.errors import ReconcileError
-from reconcile.ports import AuditLog, Clock, EnrollmentSource, LearningPlatform, Leases, Origin, Selection
+from reconcile.ports import AuditLog, EnrollmentSource, LearningPlatform, Leases, Origin, Selection
 
 #: A run's modes, as `run --json` and the audit say them.
 APPLY, DRY_RUN = "apply", "dry-run"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from reconcile.ports import Clock
+from reconcile.base.clock import Clock
 
 #: Longest pause (seconds) that a rate limit may impose inside a run; Frappe's window is 60 s.
 LONGEST_PAUSE = 60.0

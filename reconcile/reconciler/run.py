@@ -15,7 +15,14 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import (
+    AuditUnavailable,
+    AuthenticationFailed,
+    RateLimited,
+    ReconcileError,
+    StoreUnavailable,
+)
 from reconcile.domain.guards import is_suddenly_empty, surge_limit
 from reconcile.domain.model import (
     AnyEnrollment,
@@ -24,13 +31,6 @@ from reconcile.domain.model import (
     Reason,
 )
 from reconcile.domain.summary import MAX_ENROLLS, AbortReason, RunStatus, RunSummary
-from reconcile.errors import (
-    AuditUnavailable,
-    AuthenticationFailed,
-    RateLimited,
-    ReconcileError,
-    StoreUnavailable,
-)
 from reconcile.ports import Progress, RecentRun, Sight
 from reconcile.reconciler.abort import abort_reason
 from reconcile.reconciler.batch import Batch

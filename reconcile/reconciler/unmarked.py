@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.unmarked import Unmarked
-from reconcile.errors import AuditUnavailable
 from reconcile.ports import AuditLog, EnrollmentSource
 
 

@@ -9,7 +9,18 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import (
+    AmbiguousWrite,
+    AuthenticationFailed,
+    ProtocolViolation,
+    RateLimited,
+    ReconcileError,
+    ServiceUnavailable,
+    StoreUnavailable,
+    TransientError,
+)
+from reconcile.base.redaction import mask_email
 from reconcile.domain.answers import (
     Conclusion,
     Created,
@@ -23,22 +34,11 @@ from reconcile.domain.decision import shop_tries
 from reconcile.domain.last_look import obstacle
 from reconcile.domain.model import Enrolled, Enrollment, Observation, Outcome, Reason, Verdict
 from reconcile.domain.retry import RetryPolicy
-from reconcile.errors import (
-    AmbiguousWrite,
-    AuthenticationFailed,
-    ProtocolViolation,
-    RateLimited,
-    ReconcileError,
-    ServiceUnavailable,
-    StoreUnavailable,
-    TransientError,
-)
 from reconcile.ports import Intent, Lease
 from reconcile.reconciler.options import Halt, Ports
 from reconcile.reconciler.pacing import Pacer
 from reconcile.reconciler.survey import Surveyed
 from reconcile.reconciler.twins import twin_in_the_way, with_job
-from reconcile.redaction import mask_email
 
 _log = log.get_logger(__name__)
 

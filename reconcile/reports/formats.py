@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import IO, Any
 
-from reconcile.errors import ConfigurationError
+from reconcile.base.errors import ConfigurationError
 from reconcile.reports.model import Report
 
 Writer = Callable[[Report, Any], int]

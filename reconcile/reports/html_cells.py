@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from markupsafe import Markup, escape
 
-from reconcile.redaction import escape_controls
+from reconcile.base.redaction import escape_controls
 from reconcile.reports.cells import as_text, is_instant
 from reconcile.reports.charts import COLOURS, draw
 from reconcile.reports.model import Cell

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconcile import __version__
-from reconcile.redaction import mask_email
+from reconcile.base.redaction import mask_email
 
 if TYPE_CHECKING:
     from reconcile.reports.owner import Overview

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, exists, func, or_, select, true
 
-from reconcile.domain.documents import normalise_email
+from reconcile.domain.identity import normalise_email
 from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
 from reconcile.reports.cells import tidy

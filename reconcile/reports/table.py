@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TextIO
 
-from reconcile.redaction import escape_controls
+from reconcile.base.redaction import escape_controls
 from reconcile.reports.cells import as_short_text
 from reconcile.reports.model import Column, Report, Row
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
-from reconcile.redaction import escape_controls
+from reconcile.base.redaction import escape_controls
 from reconcile.reports.cells import as_text, is_instant
 from reconcile.reports.model import Cell, Column, Report, Row
 from reconcile.reports.provenance import told

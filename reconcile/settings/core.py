@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
-from reconcile.domain.documents import PLACEHOLDERS
+from reconcile.domain.identity import PLACEHOLDERS
 from reconcile.settings import rules
 from reconcile.settings.fields import Number, Seconds, Whole, setting
 

@@ -16,8 +16,8 @@ from typing import Any, NoReturn, Self
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from reconcile.errors import ConfigurationError
-from reconcile.redaction import register_secret
+from reconcile.base.errors import ConfigurationError
+from reconcile.base.redaction import register_secret
 from reconcile.settings import rules, rules_alerts
 from reconcile.settings.alerts import AlertSettings
 from reconcile.settings.core import CoreSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from reconcile.domain.documents import normalise_email
+from reconcile.domain.identity import normalise_email
 from reconcile.sandbox.shop import CONFIRMABLE, COVERED, ENROLLABLE
 from tests.acceptance.harness import Done, World, by
 

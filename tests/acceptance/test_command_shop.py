@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from reconcile.domain.documents import normalise_course, normalise_email
+from reconcile.domain.identity import normalise_course, normalise_email
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.shop import CONFIRMABLE, COVERED, ENROLLABLE
 from tests.acceptance.harness import Document, Done, World, by

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import pytest
 
+from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import (
     DUPLICATE_PAYMENT,
     EffectKey,
@@ -22,7 +23,6 @@ from reconcile.domain.model import (
     Verdict,
 )
 from reconcile.domain.summary import RunStatus
-from reconcile.errors import AuditUnavailable
 from reconcile.ports import AuditLog, Origin, Record
 from tests.fakes.audit_samples import (
     ELSEWHERE,

@@ -23,7 +23,8 @@ import reconcile.adapters.frappe
 import reconcile.adapters.mongo
 import reconcile.adapters.mongo_leases
 import reconcile.adapters.process  # noqa: F401
-from reconcile import bootstrap, log
+from reconcile import bootstrap
+from reconcile.base import log
 from reconcile.cli import context
 from reconcile.reconciler import Reconciler
 from reconcile.settings import Settings

@@ -19,9 +19,7 @@ from reconcile.adapters.frappe_answers import CONFIRM_METHOD, confirmed
 from reconcile.adapters.http_answer import Answer
 from reconcile.adapters.http_errors import MAPPING, Fault, to_error
 from reconcile.adapters.mongo_errors import HINTS, store_errors, translate
-from reconcile.domain.answers import EnrollAnswer, Garbled, Unanswered, Unserved, WriteResult, conclude
-from reconcile.domain.model import Enrolled, NotEnrolled, Reason
-from reconcile.errors import (
+from reconcile.base.errors import (
     AmbiguousWrite,
     AuditUnavailable,
     AuthenticationFailed,
@@ -32,6 +30,8 @@ from reconcile.errors import (
     ServiceUnavailable,
     StoreUnavailable,
 )
+from reconcile.domain.answers import EnrollAnswer, Garbled, Unanswered, Unserved, WriteResult, conclude
+from reconcile.domain.model import Enrolled, NotEnrolled, Reason
 from tests.docs.documents import OPERATIONS, section
 
 ROWS = [

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconcile.adapters.process import is_alive
+from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import (
     NO_HISTORY,
@@ -21,7 +22,6 @@ from reconcile.domain.model import (
     Verdict,
 )
 from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.errors import AuditUnavailable
 from reconcile.ports import Intent, OpenAttempt, Origin, RecentRun, Record
 
 

@@ -11,7 +11,7 @@ from reconcile.adapters.mongo import MongoSource
 from reconcile.adapters.mongo_orders import MongoOrders
 from reconcile.adapters.mongo_queue import RetryQueue
 from reconcile.adapters.mongo_reading import OrderReader
-from reconcile.domain.documents import PLACEHOLDERS
+from reconcile.domain.identity import PLACEHOLDERS
 
 
 def mongo_source(

@@ -15,8 +15,8 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from reconcile.adapters.audit import SqlAuditLog, open_audit
+from reconcile.base.clock import SystemClock
 from reconcile.bootstrap import App, build
-from reconcile.clock import SystemClock
 from reconcile.domain.model import EffectKey
 from reconcile.ports import LearningPlatform
 from reconcile.reconciler import RunResult

@@ -22,7 +22,7 @@ import pytest
 from sqlalchemy import event
 
 from reconcile.adapters.audit import SqlAuditLog
-from reconcile.errors import AuditUnavailable
+from reconcile.base.errors import AuditUnavailable
 from reconcile.ports import EnrollAnswer, Enrollment, LearningPlatform
 from tests.fakes.audit_file import new_audit
 from tests.faults.bench import Bench

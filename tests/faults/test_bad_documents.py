@@ -14,8 +14,8 @@ from bson import Decimal128, Int64, MaxKey, ObjectId, Regex, Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reconcile.base.redaction import register_secret
 from reconcile.domain.summary import RunStatus
-from reconcile.redaction import register_secret
 from tests.fakes.lines import ADDRESS, SECRET, everything_logged, shows_no_secret
 from tests.fakes.world import order
 from tests.faults.bench import COURSE, Bench

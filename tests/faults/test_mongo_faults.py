@@ -18,8 +18,8 @@ from pymongo.database import Database
 
 from reconcile.adapters import mongo_connect
 from reconcile.adapters.mongo_connect import connect
+from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.model import Enrollment
-from reconcile.errors import StoreUnavailable
 from reconcile.ports import EnrollAnswer, LearningPlatform
 from reconcile.reconciler import RunResult
 from reconcile.sandbox.mongo_server import EmbeddedMongo

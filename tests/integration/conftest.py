@@ -11,7 +11,7 @@ import pytest
 from bson.codec_options import CodecOptions
 from pymongo.database import Database
 
-from reconcile.redaction import forget_secrets
+from reconcile.base.redaction import forget_secrets
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import load_site
 from reconcile.sandbox.mongo_server import EmbeddedMongo

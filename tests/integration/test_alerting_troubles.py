@@ -14,8 +14,8 @@ from jobs.scheduler import Scheduler
 from reconcile.adapters.audit_alerts import SqlAlertBook, SqlRunHistory
 from reconcile.adapters.mongo_newest import NewestSale
 from reconcile.announcing import could_not_begin, judge_silence
+from reconcile.base.errors import ConfigurationError, StoreUnavailable
 from reconcile.domain.alerts import Cause, Findings, Kind, decide_alerts
-from reconcile.errors import ConfigurationError, StoreUnavailable
 from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.ports import Selection
 from tests.acceptance.harness import until

@@ -18,7 +18,7 @@ from sqlalchemy import event, text
 
 from reconcile.adapters.audit import SqlAuditLog, open_audit
 from reconcile.adapters.audit_errors import Place, explain, mapped
-from reconcile.errors import AuditUnavailable, ConfigurationError
+from reconcile.base.errors import AuditUnavailable, ConfigurationError
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import HERE, intent, record, summary
 from tests.privileges import obey_modes

@@ -15,8 +15,8 @@ from reconcile.adapters.audit import SqlAuditLog
 from reconcile.adapters.audit_forget import Forgotten, forget, look_up
 from reconcile.adapters.audit_schema import read_secret
 from reconcile.adapters.audit_space import rewrite
+from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import MalformedEnrollment, Reason
-from reconcile.errors import AuditUnavailable
 from reconcile.ports import Intent, Record
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, close, verified, write

@@ -19,8 +19,8 @@ from reconcile.adapters.audit_rows import person_key
 from reconcile.adapters.audit_schema import current, migrations_folder, upgrade
 from reconcile.adapters.process import current_origin, is_alive
 from reconcile.adapters.tables import HEAD_REVISION
+from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import Outcome, Verdict
-from reconcile.errors import AuditUnavailable
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import HERE, NOON, intent, summary
 

@@ -16,7 +16,7 @@ from reconcile.adapters.audit_forget import forget
 from reconcile.adapters.audit_prune import prune
 from reconcile.adapters.audit_schema import read_secret
 from reconcile.adapters.audit_verify import verify
-from reconcile.errors import AuditUnavailable
+from reconcile.base.errors import AuditUnavailable
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, LONG_AGO, close, original, tampered, verified, write
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, record, summary

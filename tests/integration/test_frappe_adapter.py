@@ -9,7 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.errors import (
+    AuthenticationFailed,
+    ProtocolViolation,
+    RateLimited,
+    ReconcileError,
+    ServiceUnavailable,
+)
 from reconcile.domain.model import (
     CourseMissing,
     CourseUnpublished,
@@ -19,13 +26,6 @@ from reconcile.domain.model import (
     MemberMissing,
     NotEnrolled,
     Unknown,
-)
-from reconcile.errors import (
-    AuthenticationFailed,
-    ProtocolViolation,
-    RateLimited,
-    ReconcileError,
-    ServiceUnavailable,
 )
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 
 from reconcile.adapters.http import Answer
-from reconcile.domain.answers import AlreadyThere, Created, Refused
-from reconcile.domain.model import (
-    Enrolled,
-    NotEnrolled,
-    Reason,
-)
-from reconcile.errors import (
+from reconcile.base.errors import (
     AmbiguousWrite,
     AuthenticationFailed,
     ProtocolViolation,
     RateLimited,
     ReconcileError,
     ServiceUnavailable,
+)
+from reconcile.domain.answers import AlreadyThere, Created, Refused
+from reconcile.domain.model import (
+    Enrolled,
+    NotEnrolled,
+    Reason,
 )
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn

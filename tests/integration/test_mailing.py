@@ -13,8 +13,8 @@ import pytest
 from reconcile.adapters.audit import SqlAuditLog
 from reconcile.adapters.outbox import SqlOutbox
 from reconcile.adapters.smtp import SmtpMailer
+from reconcile.base.errors import ServiceUnavailable
 from reconcile.domain.mail import MAX_TRIES, MailStatus
-from reconcile.errors import ServiceUnavailable
 from reconcile.followup import mailing
 from reconcile.followup.mail_composer import Composer
 from reconcile.followup.mailing import Mailing, MailTools

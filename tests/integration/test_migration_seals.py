@@ -11,7 +11,7 @@ import pytest
 from reconcile.adapters.audit import SqlAuditLog, open_audit
 from reconcile.adapters.audit_schema import current, upgrade
 from reconcile.adapters.tables import HEAD_REVISION
-from reconcile.errors import AuditUnavailable
+from reconcile.base.errors import AuditUnavailable
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, close, tampered, verified, write
 from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, REFUSED, record, summary

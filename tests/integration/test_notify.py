@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconcile import log
 from reconcile.adapters.notify import AppriseNotifier, LogNotifier
 from reconcile.adapters.ping import HttpPinger, failing
-from reconcile.errors import ConfigurationError, NotificationFailed
+from reconcile.base import log
+from reconcile.base.errors import ConfigurationError, NotificationFailed
+from reconcile.base.redaction import forget_secrets
 from reconcile.followup.alert_ports import Level
-from reconcile.redaction import forget_secrets
 from reconcile.settings import Settings
 from tests.fakes.receiver import Receiver, closed_port
 

@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from reconcile.adapters.audit import SqlAuditLog
 from reconcile.adapters.outbox import SqlOutbox
+from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.mail import Accepted, Bounced, Later, MailEnd, MailStatus, conclude
 from reconcile.domain.model import UNNAMED_LMS_ID, Outcome, Reason, Verdict
-from reconcile.errors import AuditUnavailable
 from reconcile.followup.mail import Claim
 from reconcile.ports import Origin, Record
 from tests.fakes.audit_file import new_audit

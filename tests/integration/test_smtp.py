@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from reconcile.adapters.smtp import SmtpMailer
+from reconcile.base.errors import MailUnavailable
 from reconcile.domain.mail import Accepted, Bounced, Later, MailAnswer, Unclear
-from reconcile.errors import MailUnavailable
 from reconcile.followup.mail import Mail
 from reconcile.settings.mail_rules import SmtpServer, sender
 from tests.fakes.mail_server import (

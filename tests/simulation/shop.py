@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import event, text
 
 from reconcile.adapters.audit import SqlAuditLog
+from reconcile.base.errors import AmbiguousWrite, RateLimited, ReconcileError, ServiceUnavailable
 from reconcile.domain.answers import EnrollAnswer
 from reconcile.domain.model import EffectKey, Enrollment, Observation
 from reconcile.domain.summary import RunSummary
-from reconcile.errors import AmbiguousWrite, RateLimited, ReconcileError, ServiceUnavailable
 from reconcile.ports import Sight
 from tests.fakes.audit_file import new_audit
 from tests.fakes.harness import World

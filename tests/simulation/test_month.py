@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from reconcile.base.errors import AmbiguousWrite
 from reconcile.domain.answers import Created
 from reconcile.domain.breaker import THRESHOLD
 from reconcile.domain.model import EffectKey
 from reconcile.domain.retry import RetryPolicy
 from reconcile.domain.summary import RunStatus
-from reconcile.errors import AmbiguousWrite
 from reconcile.reconciler import RunOptions
 from tests.fakes.lines import warnings_counted
 from tests.fakes.world import NOON, refuse

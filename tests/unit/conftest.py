@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from reconcile.adapters.http import Http
-from reconcile.redaction import forget_secrets
+from reconcile.base.redaction import forget_secrets
 from tests.fakes.raw_server import Edge, Handler, Serve, Server
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile.errors import ConfigurationError
-from reconcile.redaction import redact
+from reconcile.base.errors import ConfigurationError
+from reconcile.base.redaction import redact
 from reconcile.settings import Settings
 from reconcile.settings.rules_alerts import nth, split_urls
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from reconcile.base.errors import AuditUnavailable, NotificationFailed, ServiceUnavailable, StoreUnavailable
 from reconcile.domain.alert_causes import RunEnd, Situation
 from reconcile.domain.alerts import AlertState
 from reconcile.domain.model import Outcome
 from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.errors import AuditUnavailable, NotificationFailed, ServiceUnavailable, StoreUnavailable
 from reconcile.followup import Finished
 from reconcile.followup.alert_look import Look, line_of
 from reconcile.followup.alert_memory import MemoryAlertBook

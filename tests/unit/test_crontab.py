@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.crontab import CrontabTrigger, check, next_times
-from reconcile.errors import ConfigurationError
+from reconcile.base.errors import ConfigurationError
 
 #: A Tuesday.
 START = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)

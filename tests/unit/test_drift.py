@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reconcile.drift
+from reconcile.base.errors import AuthenticationFailed, ConfigurationError
 from reconcile.domain.drift import DriftKind, Finding
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, SyncState
 from reconcile.drift import Looked, find_drift
-from reconcile.errors import AuthenticationFailed, ConfigurationError
 from reconcile.ports import RecentRun, Sight
 
 SYNCED = SyncState(synced=True, status="success", lms_id="E1")

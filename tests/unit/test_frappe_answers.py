@@ -13,17 +13,17 @@ from reconcile.adapters import frappe_answers as answers
 from reconcile.adapters import frappe_pages as pages
 from reconcile.adapters.frappe_errors import error_text, exc_type
 from reconcile.adapters.http_answer import Answer
-from reconcile.domain.answers import AlreadyThere, Created, Refused
-from reconcile.domain.model import (
-    EffectKey,
-    Reason,
-)
-from reconcile.errors import (
+from reconcile.base.errors import (
     AuthenticationFailed,
     ProtocolViolation,
     RateLimited,
     ReconcileError,
     ServiceUnavailable,
+)
+from reconcile.domain.answers import AlreadyThere, Created, Refused
+from reconcile.domain.model import (
+    EffectKey,
+    Reason,
 )
 
 RECORDINGS = Path(__file__).parents[1] / "contract" / "recordings"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconcile.adapters.frappe_answers import breather
 from reconcile.adapters.frappe_errors import check_status, retry_after
 from reconcile.adapters.http_answer import Answer
-from reconcile.errors import RateLimited
+from reconcile.base.errors import RateLimited
 
 
 def answer(status: int, body: bytes, **headers: str) -> Answer:

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from reconcile.adapters import frappe_answers as answers
 from reconcile.adapters.frappe_errors import error_text
 from reconcile.adapters.http_answer import Answer
-from reconcile.domain.answers import AlreadyThere, Created, Refused
-from reconcile.domain.model import (
-    EffectKey,
-)
-from reconcile.errors import (
+from reconcile.base.errors import (
     AmbiguousWrite,
     AuthenticationFailed,
     ProtocolViolation,
     ReconcileError,
     ServiceUnavailable,
+)
+from reconcile.domain.answers import AlreadyThere, Created, Refused
+from reconcile.domain.model import (
+    EffectKey,
 )
 
 KEY = EffectKey("student1@example.com", "python-basics")

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from reconcile.adapters.http import Http
-from reconcile.errors import AmbiguousWrite, ProtocolViolation, ReconcileError, ServiceUnavailable
+from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ReconcileError, ServiceUnavailable
 from tests.fakes.raw_server import Edge, Handler, Serve, reply
 
 

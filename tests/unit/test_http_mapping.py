@@ -16,7 +16,7 @@ from urllib3 import exceptions as below
 
 from reconcile.adapters.http import Answer
 from reconcile.adapters.http_errors import MAPPING, Fault, fault_of, to_error
-from reconcile.errors import AmbiguousWrite, ProtocolViolation, ServiceUnavailable
+from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ServiceUnavailable
 
 
 def subclasses(kind: type[BaseException]) -> Iterator[type[BaseException]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconcile.adapters import http_session
-from reconcile.errors import AmbiguousWrite, ServiceUnavailable
+from reconcile.base.errors import AmbiguousWrite, ServiceUnavailable
 from tests.fakes.raw_server import Edge, Serve, reply
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from reconcile.base.errors import AmbiguousWrite, ServiceUnavailable, StoreUnavailable
 from reconcile.domain.answers import Created
 from reconcile.domain.model import EffectKey, Outcome, Reason
 from reconcile.domain.summary import RunStatus
-from reconcile.errors import AmbiguousWrite, ServiceUnavailable, StoreUnavailable
 from reconcile.ports import Selection, WriteBack
 from reconcile.reconciler import writing
 from tests.fakes.harness import World, policy

@@ -13,7 +13,7 @@ import pytest
 
 from jobs import listener
 from jobs.listener import Listener, Page
-from reconcile.errors import ConfigurationError
+from reconcile.base.errors import ConfigurationError
 
 LOOPBACK = "127.0.0.1"
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import structlog
 
-from reconcile import log
+from reconcile.base import log
+from reconcile.base.redaction import forget_secrets
 from reconcile.domain.model import Reason
-from reconcile.redaction import forget_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -252,7 +252,7 @@ def test_bound_values_and_context_variables_are_added() -> None:
 
 def test_a_logger_costs_no_import_of_structlog() -> None:
     program = (
-        "import sys; from reconcile import log; log.get_logger('reconcile.x').info('quiet');"
+        "import sys; from reconcile.base import log; log.get_logger('reconcile.x').info('quiet');"
         "sys.exit('structlog' in sys.modules or 'pydantic' in sys.modules)"
     )
 

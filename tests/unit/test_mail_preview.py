@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from reconcile.base.errors import ServiceUnavailable
 from reconcile.domain.model import EffectKey
 from reconcile.domain.summary import RunSummary
-from reconcile.errors import ServiceUnavailable
 from reconcile.followup.mail_composer import Composer
 from reconcile.followup.mail_preview import MailPreview, Preview
 from reconcile.mailtext import read_templates

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.errors import ConfigurationError
-from reconcile.redaction import redact
+from reconcile.base.errors import ConfigurationError
+from reconcile.base.redaction import redact
 from reconcile.settings import Settings
 from reconcile.settings.mail_rules import course_address, sender, smtp_server
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from reconcile.base.errors import ServiceUnavailable, StoreUnavailable
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.errors import ServiceUnavailable, StoreUnavailable
 from reconcile.followup import Finished, follow_up
 from reconcile.followup import metrics as module
 from reconcile.followup.metrics import Metering, Metrics, look

@@ -11,8 +11,8 @@ import pytest
 
 from jobs import readiness
 from jobs.readiness import Check, Readiness
-from reconcile.errors import ServiceUnavailable
-from reconcile.redaction import forget_secrets, register_secret
+from reconcile.base.errors import ServiceUnavailable
+from reconcile.base.redaction import forget_secrets, register_secret
 from reconcile.settings import Settings
 
 SETTINGS = Settings.load(

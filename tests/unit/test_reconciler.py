@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ServiceUnavailable
 from reconcile.domain.model import DUPLICATE_PAYMENT, EffectKey, Outcome
 from reconcile.domain.summary import ExitCode, RunStatus
-from reconcile.errors import (
-    AmbiguousWrite,
-    ProtocolViolation,
-    ServiceUnavailable,
-)
 from reconcile.ports import Selection
 from tests.fakes.harness import World
 from tests.fakes.world import fail, order, refuse

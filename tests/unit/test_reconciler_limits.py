@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
+from reconcile.base.errors import AuthenticationFailed, RateLimited
 from reconcile.domain.model import EffectKey, Outcome, Reason
 from reconcile.domain.summary import ExitCode, RunStatus
-from reconcile.errors import (
-    AuthenticationFailed,
-    RateLimited,
-)
 from reconcile.ports import Selection
 from reconcile.reconciler import Reconciler, RunOptions
 from tests.fakes.harness import World

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import DUPLICATE_PAYMENT, ODD_ORDER, EffectKey, Reason
 from reconcile.domain.retry import RetryPolicy
 from reconcile.domain.summary import RunStatus
-from reconcile.errors import StoreUnavailable
 from reconcile.ports import Selection
 from reconcile.reconciler import Reconciler, RunOptions
 from tests.fakes.audit_samples import HERE, summary

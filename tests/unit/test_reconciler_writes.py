@@ -6,14 +6,9 @@ from typing import Any
 
 import pytest
 
+from reconcile.base.errors import AmbiguousWrite, AuthenticationFailed, ProtocolViolation, ServiceUnavailable
 from reconcile.domain.model import EffectKey, Outcome
 from reconcile.domain.summary import ExitCode, RunStatus
-from reconcile.errors import (
-    AmbiguousWrite,
-    AuthenticationFailed,
-    ProtocolViolation,
-    ServiceUnavailable,
-)
 from tests.fakes.harness import World, policy
 from tests.fakes.world import fail, order, refuse
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.redaction import (
+from reconcile.base.redaction import (
     escape_controls,
     excerpt,
     forget_secrets,

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile import __version__
+from reconcile.base.errors import ConfigurationError
 from reconcile.cli import report as command_line
-from reconcile.errors import ConfigurationError
 from reconcile.reports import COLUMNS, FORMATS, Format, Report, View, formats, write_report
 from reconcile.reports.csv_format import harmless
 from reconcile.reports.formats import LIBRARIES, require

@@ -15,10 +15,9 @@ import pytest
 from jobs import reconcile_enrollments
 from jobs.registry import Job
 from jobs.runner import Runner
-from reconcile import log
 from reconcile.announcing import saying_nothing
-from reconcile.bootstrap import App
-from reconcile.errors import (
+from reconcile.base import log
+from reconcile.base.errors import (
     AuditUnavailable,
     ConfigurationError,
     ReconcileError,
@@ -26,6 +25,7 @@ from reconcile.errors import (
     StoreUnavailable,
     TooManyEnrolls,
 )
+from reconcile.bootstrap import App
 from reconcile.settings import Settings
 from tests.fakes.harness import World
 from tests.fakes.world import order

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.errors import ConfigurationError
-from reconcile.redaction import redact
+from reconcile.base.errors import ConfigurationError
+from reconcile.base.redaction import redact
 from reconcile.settings import SETTINGS, Settings
 
 ENVIRON = {

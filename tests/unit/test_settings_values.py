@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.errors import ConfigurationError
+from reconcile.base.errors import ConfigurationError
 from reconcile.settings import Settings, rules
 
 ENVIRON = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile.errors import ConfigurationError
+from reconcile.base.errors import ConfigurationError
 from reconcile.settings import Settings
 from reconcile.settings.watching import host_and_port
 

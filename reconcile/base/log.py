@@ -16,7 +16,7 @@ from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
-from reconcile.redaction import (
+from reconcile.base.redaction import (
     REPLACEMENT,
     escape_controls,
     mask_email,

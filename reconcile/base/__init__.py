@@ -1,0 +1,1 @@
+"""What everybody may use: errors, the clock, the log, redaction, bounds of time. Imports nothing of ours."""
