@@ -19,10 +19,10 @@ from pathlib import Path
 
 from sqlalchemy import insert, select, update
 
-from reconcile.adapters import audit_rows
-from reconcile.adapters.audit import SqlAuditLog, _remember_people, open_audit
-from reconcile.adapters.process import current_origin
-from reconcile.adapters.tables import attempts
+from reconcile.audit import rows
+from reconcile.audit.log import SqlAuditLog, _remember_people, open_audit
+from reconcile.audit.process import current_origin
+from reconcile.audit.tables import attempts
 from reconcile.domain.model import Enrollment, Outcome, Verdict
 from reconcile.domain.summary import RunSummary
 from reconcile.ports import Intent
@@ -59,14 +59,14 @@ def unchained(log: SqlAuditLog, number: int) -> None:
     """The same rows and the same commits, and no links."""
     secret, order = log._secret, intent(number)
     with log.store.writing() as connection:
-        _remember_people(connection, audit_rows.people_rows(order.enrollment, secret))
-        made = connection.execute(insert(attempts), audit_rows.intent_row(order, secret))
+        _remember_people(connection, rows.people_rows(order.enrollment, secret))
+        made = connection.execute(insert(attempts), rows.intent_row(order, secret))
         key = made.inserted_primary_key
     assert key is not None
     this = attempts.c.attempt_id == key[0]
     with log.store.writing() as connection:
         flags = connection.execute(select(attempts.c.flags).where(this)).scalar_one()
-        values = {**audit_rows.verdict_columns(ENROLLED, at=NOW), "http_status": 200, "flags": flags}
+        values = {**rows.verdict_columns(ENROLLED, at=NOW), "http_status": 200, "flags": flags}
         connection.execute(update(attempts).where(this, attempts.c.finished_at.is_(None)).values(values))
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 from reconcile.base import log
 from reconcile.bootstrap import App
-from reconcile.domain.drift import DriftKind
 from reconcile.domain.summary import ExitCode
-from reconcile.drift import Looked
+from reconcile.drift.find import Looked
+from reconcile.drift.findings import DriftKind
 
 _log = log.get_logger(__name__)
 

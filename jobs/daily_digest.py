@@ -12,7 +12,7 @@ from reconcile.domain.summary import ExitCode
 from reconcile.ports import Selection
 from reconcile.reconciler.unmarked import find_unmarked
 from reconcile.reports.digest import Digest, last_working_day
-from reconcile.reports.period import past
+from reconcile.story.period import past
 
 
 def run(app: App) -> int:

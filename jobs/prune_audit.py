@@ -12,10 +12,10 @@ _log = log.get_logger(__name__)
 
 def run(app: App) -> int:
     """Prune the audit; 0. Does nothing where everything is kept. Raises AuditUnavailable."""
-    from reconcile.adapters.audit import SqlAuditLog
-    from reconcile.adapters.audit_prune import prune
-    from reconcile.adapters.audit_space import give_back
-    from reconcile.adapters.process import operator
+    from reconcile.audit.log import SqlAuditLog
+    from reconcile.audit.process import operator
+    from reconcile.audit.prune import prune
+    from reconcile.audit.space import give_back
 
     audit, retention = app.ports.audit, app.settings.retention
     if not retention or not isinstance(audit, SqlAuditLog):

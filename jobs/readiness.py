@@ -112,7 +112,7 @@ def _lms(settings: Settings, stop: threading.Event) -> str:
 
 
 def _audit(settings: Settings, stop: threading.Event) -> str:  # noqa: ARG001  a check's signature
-    from reconcile.adapters.audit import open_audit
+    from reconcile.audit.log import open_audit
 
     audit = open_audit(settings.audit_url.get_secret_value(), create=False)
     if audit is None:
@@ -122,8 +122,8 @@ def _audit(settings: Settings, stop: threading.Event) -> str:  # noqa: ARG001  a
 
 
 def _last_run(settings: Settings, stop: threading.Event) -> str:  # noqa: ARG001  a check's signature
-    from reconcile.adapters.audit import open_audit
-    from reconcile.reports.recent import last_good_sign
+    from reconcile.audit.log import open_audit
+    from reconcile.story.runs import last_good_sign
 
     if settings.schedule.strip().lower() == OFF:
         return "RECONCILE_SCHEDULE is off"

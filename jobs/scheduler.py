@@ -33,10 +33,10 @@ from jobs.signals import Signals
 from jobs.timetable import checked, expression_of
 from jobs.watching import Watching
 from reconcile import announcing
+from reconcile.alerts.memory import MemoryAlertBook
 from reconcile.base import log
 from reconcile.base.errors import ReconcileError
 from reconcile.bootstrap import App, build
-from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.settings import Settings
 
 _log = log.get_logger(__name__)

@@ -19,7 +19,7 @@ from jobs.timetable import expression_of
 from reconcile.base import log
 from reconcile.base.errors import ReconcileError
 from reconcile.bootstrap import build
-from reconcile.followup.metrics import Metrics, look
+from reconcile.metrics.metering import Metrics, look
 from reconcile.settings import Settings
 from reconcile.settings.watching import host_and_port
 
@@ -110,7 +110,7 @@ class Watching:
         return Page(body=json.dumps(answer).encode() + b"\n", status=_status(ready), content_type=_JSON)
 
     def _exposition(self, accept: str) -> Page:
-        from reconcile.adapters.prometheus import exposition
+        from reconcile.metrics.prometheus import exposition
 
         tally, standing = (self.metrics or Metrics()).snapshot()
         text, content_type = exposition(tally, standing, now=datetime.now(UTC), accept=accept)

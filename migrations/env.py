@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `reconcile.adapters.audit_schema` hands over.
+"""Runs the migrations on the connection that `reconcile.audit.schema` hands over.
 
 That connection holds the lock and the transaction; without it (the `alembic` command) nothing runs.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from reconcile.adapters.tables_all import metadata
+from reconcile.audit.tables import metadata
 
 connection = context.config.attributes.get("connection")
 if connection is None:

@@ -1,6 +1,6 @@
 """${message}.
 
-Revision: ${up_revision}, after ${down_revision | comma,n}. Set `HEAD_REVISION` in reconcile/adapters/tables.py to it.
+Revision: ${up_revision}, after ${down_revision | comma,n}. Set `HEAD_REVISION` in reconcile/audit/tables.py to it.
 """
 
 from __future__ import annotations

@@ -12,21 +12,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from reconcile.alerts.alerting import Alerting
+from reconcile.alerts.causes import Situation
+from reconcile.alerts.look import Look, run_end
+from reconcile.alerts.memory import MemoryAlertBook
+from reconcile.alerts.pinging import Pinging, report
+from reconcile.alerts.ports import AlertBook, Notifier, RunHistory, Sales
 from reconcile.base import log
 from reconcile.base.errors import AuditUnavailable, NotificationFailed, ReconcileError
 from reconcile.base.redaction import redact
-from reconcile.domain.alert_causes import Situation
 from reconcile.followup import FollowUp
-from reconcile.followup.alert_look import Look, run_end
-from reconcile.followup.alert_memory import MemoryAlertBook
-from reconcile.followup.alert_ports import AlertBook, Notifier, RunHistory, Sales
-from reconcile.followup.alerting import Alerting
-from reconcile.followup.pinging import Pinging, report
 from reconcile.reconciler import APPLY, Ports, RunOptions, RunResult
 from reconcile.reconciler.abort import never_begun
 
 if TYPE_CHECKING:
-    from reconcile.adapters.ping import HttpPinger
+    from reconcile.alerts.pinging import HttpPinger
     from reconcile.settings import Settings
 
 _log = log.get_logger(__name__)
@@ -75,8 +75,8 @@ def announcing(
 
     `memory`: what this process remembers of its own alerts, for when the audit database is away.
     """
-    from reconcile.adapters.audit import SqlAuditLog
-    from reconcile.adapters.audit_alerts import SqlAlertBook, SqlRunHistory
+    from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
+    from reconcile.audit.log import SqlAuditLog
 
     found = Announcing(notifier=_notifier(settings))
     if (pinger := _pinger(settings)) is not None:
@@ -107,7 +107,7 @@ def announcing(
 
 def saying_nothing() -> Announcing:
     """Of an application that only reads: messages go to the log."""
-    from reconcile.adapters.notify import LogNotifier
+    from reconcile.alerts.notify import LogNotifier
 
     return Announcing(notifier=LogNotifier())
 
@@ -141,8 +141,8 @@ def judge_silence(settings: Settings) -> None:
     """Alert where no run has succeeded for too long: for whoever notices that none ends. Never raises."""
     if not settings.alert_url_list:
         return
-    from reconcile.adapters.audit import open_audit
-    from reconcile.adapters.audit_alerts import SqlAlertBook, SqlRunHistory
+    from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
+    from reconcile.audit.log import open_audit
 
     try:
         with closing(open_audit(settings.audit_url.get_secret_value(), busy_timeout=_BUSY)) as audit:
@@ -157,8 +157,8 @@ def judge_silence(settings: Settings) -> None:
 
 
 def _alert(settings: Settings, result: RunResult, now: datetime, memory: MemoryAlertBook | None) -> None:
-    from reconcile.adapters.audit import open_audit
-    from reconcile.adapters.audit_alerts import SqlAlertBook
+    from reconcile.alerts.book import SqlAlertBook
+    from reconcile.audit.log import open_audit
 
     notifier = _notifier(settings)
     situation = Situation(at=now, run=run_end(RunOptions(), result))
@@ -177,14 +177,14 @@ def _alert(settings: Settings, result: RunResult, now: datetime, memory: MemoryA
 
 
 def _notifier(settings: Settings) -> Notifier:
-    from reconcile.adapters.notify import AppriseNotifier, LogNotifier
+    from reconcile.alerts.notify import AppriseNotifier, LogNotifier
 
     urls = [url.get_secret_value() for url in settings.alert_url_list]
     return AppriseNotifier(urls) if urls else LogNotifier()
 
 
 def _pinger(settings: Settings) -> HttpPinger | None:
-    from reconcile.adapters.ping import HttpPinger
+    from reconcile.alerts.pinging import HttpPinger
 
     url = settings.ping_url.get_secret_value()
     return HttpPinger(url) if url else None

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from reconcile import wiring
+from reconcile.alerts.memory import MemoryAlertBook
 from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
 from reconcile.domain.retry import RetryPolicy
 from reconcile.followup import Finished, FollowUp, follow_up
-from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.ports import AuditLog, EnrollmentSource, LearningPlatform, Leases, Progress, Selection
 from reconcile.reconciler import APPLY, DRY_RUN, Ports, Reconciler, RunOptions, RunResult
 from reconcile.reconciler.abort import never_begun
@@ -25,14 +25,14 @@ from reconcile.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from reconcile.adapters.audit import SqlAuditLog
     from reconcile.adapters.frappe import FrappeLms
     from reconcile.adapters.mongo_orders import MongoOrders
     from reconcile.announcing import Announcing
-    from reconcile.domain.drift import Finding
-    from reconcile.drift import Looked
-    from reconcile.followup.metrics import Metrics
+    from reconcile.audit.log import SqlAuditLog
+    from reconcile.drift.find import Looked
+    from reconcile.drift.findings import Finding
     from reconcile.mail_setup import Mail
+    from reconcile.metrics.metering import Metrics
     from reconcile.reconciler.dry_run import NoAudit
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class App:
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
         """The audit database for reports; None where nothing is recorded yet. Raises AuditUnavailable."""
-        from reconcile.adapters.audit import SqlAuditLog
+        from reconcile.audit.log import SqlAuditLog
 
         audit = self.ports.audit
         if isinstance(audit, SqlAuditLog):
@@ -125,7 +125,7 @@ class App:
 
     def drift(self, looked: Looked) -> Iterator[Finding]:
         """Stream where both sides differ the other way round. Reads only. Raises ReconcileError kinds."""
-        from reconcile.drift import find_drift
+        from reconcile.drift.find import find_drift
 
         return find_drift(self.orders, self.lms, self._memory, looked=looked)
 
@@ -141,7 +141,7 @@ class App:
 
     @property
     def _memory(self) -> SqlAuditLog | NoAudit:
-        from reconcile.adapters.audit import SqlAuditLog
+        from reconcile.audit.log import SqlAuditLog
         from reconcile.reconciler.dry_run import NoAudit
 
         if isinstance(self.ports.audit, (SqlAuditLog, NoAudit)):
@@ -206,8 +206,8 @@ def build(
     remembered then, nobody is told. What runs do is counted in `metrics`; `alert_memory` is for a process
     that lives on from run to run. Raises ConfigurationError and AuditUnavailable.
     """
-    from reconcile.adapters.process import current_origin
     from reconcile.announcing import announcing, saying_nothing
+    from reconcile.audit.process import current_origin
     from reconcile.base.clock import SystemClock
 
     stop = stop or threading.Event()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from reconcile.adapters.audit import SqlAuditLog
-from reconcile.adapters.outbox import SqlOutbox
-from reconcile.adapters.smtp import SmtpMailer
-from reconcile.followup.mail_composer import Composer
-from reconcile.followup.mail_preview import MailPreview
-from reconcile.followup.mailing import Mailing, MailTools
-from reconcile.mailtext import read_templates
+from reconcile.audit.log import SqlAuditLog
+from reconcile.mail.composer import Composer
+from reconcile.mail.mailing import Mailing, MailTools
+from reconcile.mail.outbox import SqlOutbox, post
+from reconcile.mail.preview import MailPreview
+from reconcile.mail.smtp import SmtpMailer
 from reconcile.reconciler import Ports
 from reconcile.settings import Settings
 from reconcile.settings.mail_rules import course_address, sender, smtp_server
+from reconcile.templates.mail import read_templates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ def set_up_mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail
     composer = _composer(settings)
     outbox = step = None
     if isinstance(ports.audit, SqlAuditLog):
-        ports.audit.owes_mail = True
+        ports.audit.on_outcomes = post
         outbox = SqlOutbox(ports.audit.store)
         step = Mailing(
             MailTools(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from reconcile.adapters.frappe import FrappeLms
     from reconcile.adapters.mongo_newest import NewestSale
     from reconcile.adapters.mongo_orders import MongoOrders
-    from reconcile.followup.metrics import Metrics
     from reconcile.mail_setup import Mail
+    from reconcile.metrics.metering import Metrics
 
 
 def mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail | None:
@@ -41,7 +41,7 @@ def follow_ups(
     """What follows a run, in this order."""
     steps: list[FollowUp] = []
     if metrics is not None:
-        from reconcile.followup.metrics import Metering
+        from reconcile.metrics.metering import Metering
 
         steps.append(Metering(metrics, ports, stop=stop))
     if mail is not None and mail.step is not None:
@@ -117,7 +117,7 @@ def platform(
 
 def audit(settings: Settings, opened: ExitStack, *, create: bool) -> AuditLog:
     """The audit database, opened; one that remembers nothing where there is none and none is made."""
-    from reconcile.adapters.audit import open_audit
+    from reconcile.audit.log import open_audit
     from reconcile.reconciler.dry_run import NoAudit
 
     audit = open_audit(settings.audit_url.get_secret_value(), create=create)

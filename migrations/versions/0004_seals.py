@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from alembic import op
 
 # Format 1 of the chain: what it hashes how never changes, so that a migration may rely on it.
-from reconcile.adapters import audit_chain as chain
-from reconcile.adapters.tables import UtcDateTime
+from reconcile.audit.chain import digests as chain
+from reconcile.audit.tables import UtcDateTime
 
 revision = "0004"
 down_revision = "0003"

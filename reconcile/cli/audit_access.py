@@ -10,7 +10,7 @@ from reconcile.base.errors import AuditUnavailable
 from reconcile.cli.context import load_settings
 
 if TYPE_CHECKING:
-    from reconcile.adapters.audit_store import Store
+    from reconcile.audit.store import Store
 
 
 @contextmanager
@@ -20,17 +20,17 @@ def opened_audit(*, writing: bool) -> Iterator[tuple[Store, bytes]]:
     With `writing` an older schema is upgraded. Raises AuditUnavailable, also where there is none.
     """
     settings = load_settings(require=("audit",), quiet=True)
-    from reconcile.adapters import audit_schema
+    from reconcile.audit import schema
 
     url = settings.audit_url.get_secret_value()
-    exists = audit_schema.current(url) is not None
-    store = audit_schema.open_store(url, create=writing) if exists else None
+    exists = schema.current(url) is not None
+    store = schema.open_store(url, create=writing) if exists else None
     if store is None:
         raise AuditUnavailable(
             "there is no audit database yet",
             hint="`reconcile init` or the first `reconcile run` makes it; RECONCILE_AUDIT_URL says where.",
         )
     try:
-        yield store, audit_schema.read_secret(store)
+        yield store, schema.read_secret(store)
     finally:
         store.close()

@@ -16,7 +16,7 @@ from reconcile.domain.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.bootstrap import App
-    from reconcile.followup.metrics import Metrics
+    from reconcile.metrics.metering import Metrics
     from reconcile.settings import Group, Settings
 
 

@@ -24,9 +24,9 @@ def upgrade_command() -> int:
 
     `reconcile run` does this by itself; deployments may prefer to do it first.
     """
-    from reconcile.adapters import audit_schema
+    from reconcile.audit import schema
 
-    before, after = audit_schema.upgrade(_url())
+    before, after = schema.upgrade(_url())
     if before == after:
         click.echo(f"already at {after}")
     else:
@@ -37,10 +37,10 @@ def upgrade_command() -> int:
 @command.command("current")
 def current_command() -> int:
     """Print the schema's revision; exit code 1 where it is not this version's."""
-    from reconcile.adapters import audit_schema
-    from reconcile.adapters.tables import HEAD_REVISION
+    from reconcile.audit import schema
+    from reconcile.audit.tables import HEAD_REVISION
 
-    revision = audit_schema.current(_url())
+    revision = schema.current(_url())
     if revision == HEAD_REVISION:
         click.echo(f"{revision} (up to date)")
         return 0

@@ -16,8 +16,8 @@ from reconcile.cli.params import json_option
 from reconcile.domain.summary import ExitCode
 
 if TYPE_CHECKING:
-    from reconcile.adapters.audit_forget import Forgotten, Person
-    from reconcile.adapters.audit_store import Store
+    from reconcile.audit.forget import Forgotten, Person
+    from reconcile.audit.store import Store
 
 #: How long somebody who reads an old state of the file is waited for, in seconds.
 _PATIENCE = 30.0
@@ -47,8 +47,8 @@ def command(*, email: str, yes: bool, as_json: bool) -> int:
     if not (local and at and domain):
         raise click.UsageError("EMAIL must be a whole address, with an @ in it")
     with opened_audit(writing=True) as (store, secret):
-        from reconcile.adapters.audit_forget import Forgotten, look_up
-        from reconcile.adapters.audit_space import rewrite
+        from reconcile.audit.forget import Forgotten, look_up
+        from reconcile.audit.space import rewrite
 
         person = look_up(store, secret=secret, email=address)
         if not as_json:
@@ -67,8 +67,8 @@ def command(*, email: str, yes: bool, as_json: bool) -> int:
 
 
 def _forget(store: Store, secret: bytes, address: str) -> Forgotten:
-    from reconcile.adapters.audit_forget import forget
-    from reconcile.adapters.process import operator
+    from reconcile.audit.forget import forget
+    from reconcile.audit.process import operator
 
     return forget(store, secret=secret, email=address, by=operator(), at=datetime.now(UTC))
 

@@ -17,8 +17,8 @@ from reconcile.cli.progress import counting
 from reconcile.domain.summary import ExitCode
 
 if TYPE_CHECKING:
-    from reconcile.adapters.audit_prune import Prunable, Pruned
-    from reconcile.adapters.audit_space import Space
+    from reconcile.audit.prune import Prunable, Pruned
+    from reconcile.audit.space import Space
 
 _DAY = 86400.0
 _EPILOG = """\b
@@ -53,9 +53,9 @@ def command(*, older_than: float, dry_run: bool, yes: bool, as_json: bool) -> in
     now = datetime.now(UTC)
     before = now - timedelta(seconds=older_than)
     with opened_audit(writing=not dry_run) as (store, _), draining() as stop:
-        from reconcile.adapters.audit_prune import Pruned, prunable, prune
-        from reconcile.adapters.audit_space import Space, give_back
-        from reconcile.adapters.process import operator
+        from reconcile.audit.process import operator
+        from reconcile.audit.prune import Pruned, prunable, prune
+        from reconcile.audit.space import Space, give_back
 
         found = prunable(store, before=before)
         if not as_json:

@@ -14,8 +14,8 @@ from reconcile.cli.progress import counting
 from reconcile.domain.summary import ExitCode
 
 if TYPE_CHECKING:
-    from reconcile.adapters.audit_chain import Seal
-    from reconcile.adapters.audit_findings import Verification
+    from reconcile.audit.chain.digests import Seal
+    from reconcile.audit.chain.findings import Verification
 
 _EPILOG = """\b
 Examples:
@@ -35,7 +35,7 @@ class SealParam(click.ParamType["Seal"]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Seal:
         """A seal."""
-        from reconcile.adapters.audit_chain import Seal
+        from reconcile.audit.chain.digests import Seal
 
         try:
             return Seal.parse(str(value))
@@ -82,7 +82,7 @@ def command(*, expected: Seal | None, limit: int, as_json: bool) -> int:
 
 def _verify(expected: Seal | None, limit: int) -> Verification:
     with opened_audit(writing=False) as (store, secret), counting("verifying", total=7) as watch:
-        from reconcile.adapters.audit_verify import verify
+        from reconcile.audit.chain.verify import verify
 
         parts = iter(range(7))
         return verify(

@@ -59,7 +59,7 @@ def run_day(script: Script | None = None) -> int:
 
 
 def _witness(script: Script, sandbox: Sandbox, mailbox: Mailbox, bell: Bell) -> Witness:
-    from reconcile.followup.metrics import Metrics
+    from reconcile.metrics.metering import Metrics
     from reconcile.settings import Settings
 
     told = {
@@ -106,8 +106,8 @@ def _live(script: Script, witness: Witness, lines: Callable[[], list[dict[str, A
 
 def _runner(clock: SimulatedClock, witness: Witness) -> Runner:
     from jobs.runner import Runner
+    from reconcile.alerts.memory import MemoryAlertBook
     from reconcile.bootstrap import build
-    from reconcile.followup.alert_memory import MemoryAlertBook
 
     stop, memory = threading.Event(), MemoryAlertBook()
 

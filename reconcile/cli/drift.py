@@ -17,9 +17,9 @@ from reconcile.cli.context import application, draining
 from reconcile.cli.drift_fix import Repair
 from reconcile.cli.errors import say
 from reconcile.cli.params import emails_option, json_option
-from reconcile.domain.drift import DriftKind, Finding
 from reconcile.domain.summary import ExitCode
-from reconcile.drift import Looked
+from reconcile.drift.find import Looked
+from reconcile.drift.findings import DriftKind, Finding
 from reconcile.reconciler.abort import abort_reason
 
 _EPILOG = """\b

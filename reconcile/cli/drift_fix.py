@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from reconcile.adapters.process import operator
+from reconcile.audit.process import operator
 from reconcile.bootstrap import App
-from reconcile.domain.drift import DriftKind, Finding
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enrollment, Outcome
+from reconcile.drift.findings import DriftKind, Finding
 from reconcile.ports import Selection
 
 #: Orders that one repair remembers; with more, `--fix` is simply called again.

@@ -17,10 +17,10 @@ from reconcile.cli.explain_look import Look, look
 from reconcile.cli.params import emails_option, json_option
 from reconcile.domain.decision import shop_tried_at, shop_tries
 from reconcile.domain.model import NO_HISTORY, AnyEnrollment, Decision, Enrollment, History
-from reconcile.domain.shop_texts import PAID, paid_word
-from reconcile.domain.story import Event, Verdict, concluded, observed
 from reconcile.domain.summary import ExitCode
 from reconcile.ports import Selection
+from reconcile.story.shop_texts import PAID, paid_word
+from reconcile.story.story import Event, Verdict, concluded, observed
 
 _EPILOG = """\b
 Examples:
@@ -126,8 +126,8 @@ def _job(job: RetryJob) -> str:
 
 
 def _audit_events(app: App, item: AnyEnrollment) -> list[Event]:
-    from reconcile.adapters.audit import SqlAuditLog
-    from reconcile.reports.story import audit_events
+    from reconcile.audit.log import SqlAuditLog
+    from reconcile.story.events import audit_events
 
     audit = app.ports.audit
     if not isinstance(audit, SqlAuditLog):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from reconcile.adapters.process import operator
+from reconcile.audit.process import operator
 from reconcile.base.redaction import redact
 from reconcile.cli.context import application
 from reconcile.cli.errors import say

@@ -24,8 +24,9 @@ def command(*, dry_run: bool) -> int:
     not the whole collection; on a large collection MongoDB builds them in the background.
     """
     settings = load_settings(require=("mongodb", "audit"))
-    from reconcile.adapters import audit_schema, mongo_setup
-    from reconcile.adapters.tables import HEAD_REVISION
+    from reconcile.adapters import mongo_setup
+    from reconcile.audit import schema
+    from reconcile.audit.tables import HEAD_REVISION
     from reconcile.wiring import open_database
 
     url = settings.audit_url.get_secret_value()
@@ -35,7 +36,7 @@ def command(*, dry_run: bool) -> int:
             database, collection=settings.mongodb_collection, queue=settings.retry_jobs_collection or None
         )
         if dry_run:
-            revision = audit_schema.current(url)
+            revision = schema.current(url)
             state = (
                 "up to date" if revision == HEAD_REVISION else f"{revision or 'missing'}, would be upgraded"
             )
@@ -45,7 +46,7 @@ def command(*, dry_run: bool) -> int:
                     f"index {index.collection}.{index.name}: {'there' if index.present else 'would be made'}"
                 )
             return 0
-        before, after = audit_schema.upgrade(url)
+        before, after = schema.upgrade(url)
         click.echo(f"audit schema: {after}" + ("" if before == after else f" (was {before or 'missing'})"))
         made = mongo_setup.create_indexes(
             database, collection=settings.mongodb_collection, queue=settings.retry_jobs_collection or None

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconcile.audit.tables import MailStatus
 from reconcile.base.redaction import mask_email
 from reconcile.cli.context import load_settings
 from reconcile.cli.errors import say
 from reconcile.cli.params import json_option
-from reconcile.domain.mail import MailStatus
 from reconcile.domain.summary import ExitCode
 
 if TYPE_CHECKING:
-    from reconcile.adapters.audit import SqlAuditLog
-    from reconcile.followup.mail import Stored
+    from reconcile.audit.log import SqlAuditLog
+    from reconcile.mail.ports import Stored
 
 _EPILOG = """\b
 Examples:
@@ -38,7 +38,7 @@ def command(*, again: tuple[str, ...], as_json: bool) -> int:
 
     With --again a mail that bounced, failed or is unknown becomes pending once more.
     """
-    from reconcile.adapters.audit import open_audit
+    from reconcile.audit.log import open_audit
 
     url = load_settings(require=("audit",)).audit_url.get_secret_value()
     # Looking makes nothing; who asks for another try means an audit that is there.
@@ -54,7 +54,7 @@ def command(*, again: tuple[str, ...], as_json: bool) -> int:
 
 
 def _look(audit: SqlAuditLog, again: tuple[str, ...], *, as_json: bool) -> int:
-    from reconcile.adapters.outbox import SqlOutbox
+    from reconcile.mail.outbox import SqlOutbox
 
     outbox = SqlOutbox(audit.store)
     taken = outbox.send_again(again, at=datetime.now(UTC)) if again else ()

@@ -9,8 +9,8 @@ import click
 from reconcile.base.redaction import mask_emails_in
 
 if TYPE_CHECKING:
-    from reconcile.followup.mail import Mail
-    from reconcile.followup.mail_preview import Preview
+    from reconcile.mail.ports import Mail
+    from reconcile.mail.preview import Preview
 
 
 def print_mail(preview: Preview) -> None:

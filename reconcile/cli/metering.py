@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from reconcile.cli.errors import say
 
 if TYPE_CHECKING:
-    from reconcile.followup.metrics import Metrics
+    from reconcile.metrics.metering import Metrics
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def metering(path: Path | None) -> Iterator[Metrics | None]:
     if path is None:
         yield None
         return
-    from reconcile.followup.metrics import Metrics
+    from reconcile.metrics.metering import Metrics
 
     metrics = Metrics()
     try:
@@ -38,7 +38,7 @@ def metering(path: Path | None) -> Iterator[Metrics | None]:
 
 
 def _add(path: Path, metrics: Metrics) -> None:
-    from reconcile.adapters.metrics_file import add_to_file
+    from reconcile.metrics.textfile import add_to_file
 
     try:
         add_to_file(path, metrics, now=datetime.now(UTC))

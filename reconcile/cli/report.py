@@ -73,7 +73,7 @@ def command(
     E-mail addresses are masked unless --with-emails is given.
     """
     settings = load_settings(require=("audit",), quiet=True)
-    from reconcile.adapters.audit import open_audit
+    from reconcile.audit.log import open_audit
     from reconcile.reports import Format, ReportFilter, View, build_report, write_report
     from reconcile.reports.formats import require
     from reconcile.reports.provenance import as_plain

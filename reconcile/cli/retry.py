@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from reconcile.adapters.process import operator
+from reconcile.audit.process import operator
 from reconcile.bootstrap import App
 from reconcile.cli.asking import confirmed, yes_option
 from reconcile.cli.context import application, draining

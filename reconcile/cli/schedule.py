@@ -89,7 +89,7 @@ def _last_run(job: Job, settings: Settings) -> Iterator[str]:
         return
     from reconcile.base.errors import ReconcileError
     from reconcile.bootstrap import build
-    from reconcile.reports.recent import recent_runs
+    from reconcile.story.runs import recent_runs
 
     try:
         with build(settings, create_audit=False) as app, app.reading() as connection:

@@ -11,19 +11,19 @@ from typing import Any
 
 import click
 
+from reconcile.audit.tables import MailStatus
 from reconcile.bootstrap import App
 from reconcile.cli.context import application
 from reconcile.cli.errors import word_for
 from reconcile.cli.params import json_option
-from reconcile.domain.backlog import Backlog
 from reconcile.domain.decision import shop_tries
-from reconcile.domain.mail import MailStatus
 from reconcile.domain.model import NO_HISTORY, MalformedEnrollment, Outcome
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.shop_texts import idle_line, minute, money, queue_line, unmarked_line
 from reconcile.domain.unmarked import Unmarked
 from reconcile.ports import Selection
 from reconcile.reconciler.unmarked import find_unmarked
+from reconcile.story.backlog import Backlog
+from reconcile.story.shop_texts import idle_line, minute, money, queue_line, unmarked_line
 
 _EPILOG = """\b
 Examples:
@@ -94,8 +94,8 @@ def _look(app: App) -> Status:
 
 
 def _last_runs(app: App, count: int) -> list[dict[str, Any]]:
-    from reconcile.adapters.audit import SqlAuditLog
-    from reconcile.reports.recent import recent_runs
+    from reconcile.audit.log import SqlAuditLog
+    from reconcile.story.runs import recent_runs
 
     audit = app.ports.audit
     if not isinstance(audit, SqlAuditLog):

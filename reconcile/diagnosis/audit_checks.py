@@ -10,14 +10,14 @@ from pathlib import Path
 
 from sqlalchemy import make_url, text
 
-from reconcile.adapters import audit_schema
-from reconcile.adapters.audit import SqlAuditLog, open_audit
-from reconcile.adapters.tables import HEAD_REVISION
+from reconcile.audit import schema
+from reconcile.audit.log import SqlAuditLog, open_audit
+from reconcile.audit.tables import HEAD_REVISION
 from reconcile.base.errors import ConfigurationError, ReconcileError
 from reconcile.diagnosis.checks import Check, ok, problem, warning
 from reconcile.domain.summary import ExitCode
-from reconcile.reports.recent import recent_runs
 from reconcile.settings import Settings
+from reconcile.story.runs import recent_runs
 
 _AREA = "audit"
 
@@ -26,7 +26,7 @@ def audit_checks(settings: Settings) -> Iterator[Check]:
     """Everything about the audit; makes and changes nothing."""
     url = settings.audit_url.get_secret_value()
     try:
-        revision = audit_schema.current(url)
+        revision = schema.current(url)
         if revision is None:
             yield _can_be_made(url)
             return

@@ -11,12 +11,12 @@ from itertools import islice
 from reconcile.base.redaction import mask_email
 from reconcile.bootstrap import App
 from reconcile.diagnosis.checks import Check, ok, warning
-from reconcile.domain.backlog import Backlog
 from reconcile.domain.model import NO_HISTORY, MalformedEnrollment, SyncStatus
-from reconcile.domain.shop_texts import UNMARKED_REMEDY, money, unmarked_line
 from reconcile.domain.unmarked import Unmarked
 from reconcile.ports import Selection
 from reconcile.reconciler.unmarked import find_unmarked
+from reconcile.story.backlog import Backlog
+from reconcile.story.shop_texts import UNMARKED_REMEDY, money, unmarked_line
 
 _COURSES, _BACKLOG = "courses", "backlog"
 #: Causes of failure that are named one by one.

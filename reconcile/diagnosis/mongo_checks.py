@@ -12,9 +12,9 @@ from reconcile.adapters.mongo_queue import RetryQueue
 from reconcile.base.errors import ConfigurationError, ReconcileError
 from reconcile.diagnosis.checks import Check, ok, problem, warning
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.shop_texts import WORKER_REMEDY, idle_line, queue_counts
 from reconcile.domain.summary import ExitCode
 from reconcile.settings import Settings
+from reconcile.story.shop_texts import WORKER_REMEDY, idle_line, queue_counts
 from reconcile.wiring import open_database
 
 _AREA, _QUEUE = "mongodb", "retry queue"

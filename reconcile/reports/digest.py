@@ -7,29 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from reconcile.domain.backlog import Backlog
 from reconcile.domain.messages import SENTENCES
 from reconcile.domain.model import Outcome, Reason
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.shop_texts import UNMARKED_REMEDY, idle_line, minute, queue_line, unmarked_line
 from reconcile.domain.unmarked import Unmarked
+from reconcile.story.backlog import Backlog
+from reconcile.story.period import Past
+from reconcile.story.shop_texts import UNMARKED_REMEDY, idle_line, minute, queue_line, unmarked_line
 
 _SATURDAY = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Past:
-    """What the audit says of a period: enrollments by outcome, runs by how they ended."""
-
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    runs: Counter[str] = field(default_factory=Counter)  #: by status
-    aborted: Counter[str] = field(default_factory=Counter)  #: by reason
-    last_completed: datetime | None = None  #: whenever it was, in the period or before
-
-    @property
-    def given_access(self) -> int:
-        """Learners whose access was made or confirmed in the period."""
-        return sum(count for outcome, count in self.outcomes.items() if outcome.has_access)
 
 
 @dataclass(kw_only=True)

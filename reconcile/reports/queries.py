@@ -6,8 +6,6 @@ and so are its errors; it must stay open until the last row.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -15,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, exists, func, or_, select, true
 
-from reconcile.domain.identity import normalise_email
+from reconcile.audit import tables
+from reconcile.audit.rows import person_key
 from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
 from reconcile.reports.cells import tidy
 from reconcile.reports.model import Cell, ReportFilter, Row
-from reconcile.reports.tables import ATTEMPTS, META, PEOPLE, RUNS
 
 CHUNK = 1000
 _ACCESS = [outcome.value for outcome in Outcome if outcome.has_access]
@@ -29,9 +27,9 @@ _PLACES = 4
 
 def attempt_rows(connection: Connection, chosen: ReportFilter, *, with_emails: bool = False) -> Iterator[Row]:
     """One row per attempt, in the order in which they began."""
-    row = ATTEMPTS.c
+    row = tables.attempts.c
     query = (
-        select(ATTEMPTS, _email(with_emails=with_emails))
+        select(tables.attempts, _email(with_emails=with_emails))
         .where(*_conditions(connection, chosen), *_verdict_is(chosen))
         .order_by(row.attempt_id)
     )
@@ -82,9 +80,9 @@ def latest_verdicts(
 ) -> tuple[Select[Any], Subquery]:
     """The query of the view `enrollments`, and its sums over each enrollment's attempts.
 
-    `also`: more such sums. The query can be joined and given more columns; the latest attempt is ATTEMPTS.
+    `also`: more such sums. The query can be joined and given more columns; the latest attempt is `attempts`.
     """
-    row = ATTEMPTS.c
+    row = tables.attempts.c
     newest_end = func.max(case((row.finished_at.is_not(None), row.attempt_id)))
     facts = (
         select(
@@ -117,7 +115,7 @@ def latest_verdicts(
             _email(with_emails=with_emails),
         )
         .select_from(facts)
-        .join(ATTEMPTS, row.attempt_id == facts.c.newest)
+        .join(tables.attempts, row.attempt_id == facts.c.newest)
         .where(*_verdict_is(chosen))
         .order_by(facts.c.enrollment_id)
     )
@@ -149,7 +147,7 @@ def enrollment_row(found: Any) -> Row:
 
 def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
     """One row per run, the oldest first."""
-    run = RUNS.c
+    run = tables.runs.c
     conditions: list[ColumnElement[bool]] = []
     if chosen.since is not None:
         conditions.append(run.started_at >= as_utc(chosen.since))
@@ -163,8 +161,8 @@ def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
     )
     if inner != ReportFilter():
         about = [*_conditions(connection, inner), *_verdict_is(inner)]
-        conditions.append(exists().where(ATTEMPTS.c.run_id == run.run_id, *about))
-    query = select(RUNS).where(*conditions).order_by(run.started_at, run.run_id)
+        conditions.append(exists().where(tables.attempts.c.run_id == run.run_id, *about))
+    query = select(tables.runs).where(*conditions).order_by(run.started_at, run.run_id)
     for found in stream(connection, query):
         started, finished = as_utc(found.started_at), as_utc(found.finished_at)
         counts = json.loads(found.outcomes)
@@ -202,7 +200,7 @@ def stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
 
 def _conditions(connection: Connection, chosen: ReportFilter) -> list[ColumnElement[bool]]:
     """What an attempt must be to be looked at at all."""
-    row = ATTEMPTS.c
+    row = tables.attempts.c
     conditions: list[ColumnElement[bool]] = [true()]
     if chosen.since is not None:
         conditions.append(row.started_at >= as_utc(chosen.since))
@@ -213,7 +211,7 @@ def _conditions(connection: Connection, chosen: ReportFilter) -> list[ColumnElem
     if chosen.run is not None:
         conditions.append(row.run_id == chosen.run)
     if chosen.email is not None:
-        key = _person_key(connection, chosen.email)
+        key = person_key(_secret(connection), chosen.email)
         conditions.append(or_(row.email_key == key, row.member_key == key))
     return conditions
 
@@ -224,23 +222,22 @@ def attempts_chosen(connection: Connection, chosen: ReportFilter) -> list[Column
 
 
 def _verdict_is(chosen: ReportFilter) -> list[ColumnElement[bool]]:
-    row = ATTEMPTS.c
+    row = tables.attempts.c
     wanted = ((row.outcome, chosen.outcome), (row.reason, chosen.reason))
     return [column == value for column, value in wanted if value is not None]
 
 
-def _person_key(connection: Connection, email: str) -> str:
-    """As the audit writes it: by the key a person is found also after the address was forgotten."""
-    secret = connection.execute(select(META.c.value).where(META.c.key == "person_secret")).scalar() or ""
-    address = normalise_email(email).encode("utf-8", "replace")
-    return hmac.new(bytes.fromhex(secret), address, hashlib.sha256).hexdigest()[:32]
+def _secret(connection: Connection) -> bytes:
+    """By the key a person is found also after the address was forgotten."""
+    query = select(tables.meta.c.value).where(tables.meta.c.key == tables.SECRET_KEY)
+    return bytes.fromhex(connection.execute(query).scalar() or "")
 
 
 def _email(*, with_emails: bool) -> ColumnElement[Any]:
-    masked = ATTEMPTS.c.email_masked
-    shown = func.coalesce(PEOPLE.c.email, masked) if with_emails else masked
+    masked = tables.attempts.c.email_masked
+    shown = func.coalesce(tables.people.c.email, masked) if with_emails else masked
     return shown.label("email")
 
 
 def _with_people(query: Select[Any]) -> Select[Any]:
-    return query.outerjoin(PEOPLE, PEOPLE.c.person_key == ATTEMPTS.c.email_key)
+    return query.outerjoin(tables.people, tables.people.c.person_key == tables.attempts.c.email_key)

@@ -54,7 +54,7 @@ class MailSettings(BaseSettings):
         """What is wrong with these settings, taken together; nothing where mail is off."""
         if not self.mails:
             return []
-        from reconcile.mailtext import TemplateProblem, read_parts, read_subject
+        from reconcile.templates.mail import TemplateProblem, read_parts, read_subject
 
         problems = []
         if not self.mail_from:

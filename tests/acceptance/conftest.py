@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.adapters import audit_schema
+from reconcile.audit import schema
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import Site, load_site
 from reconcile.sandbox.mongo_server import EmbeddedMongo
@@ -23,7 +23,7 @@ from tests.acceptance.harness import World
 def empty_audit(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """An audit database without a run: made once, because Alembic takes its time."""
     path = tmp_path_factory.mktemp("audit") / "empty.db"
-    audit_schema.upgrade(f"sqlite:///{path}")
+    schema.upgrade(f"sqlite:///{path}")
     return path.read_bytes()
 
 

@@ -22,7 +22,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
-from reconcile.adapters.audit import open_audit
+from reconcile.audit.log import open_audit
 from reconcile.ports import Intent
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.mongo_server import EmbeddedMongo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 
-from reconcile.adapters.tables import HEAD_REVISION
+from reconcile.audit.tables import HEAD_REVISION
 from tests.acceptance.harness import World
 
 

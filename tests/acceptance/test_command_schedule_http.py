@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.domain.measures import VERDICTS
+from reconcile.metrics.measures import VERDICTS
 from reconcile.sandbox.lms_faults import Fault
 from tests.acceptance.asking import A_RUN, NEVER, Metrics, Schedule
 from tests.acceptance.harness import World, until

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from reconcile.adapters.audit import open_audit
+from reconcile.audit.log import open_audit
 from reconcile.domain.model import Outcome, Reason, Verdict
 from reconcile.ports import Intent, Record
 from reconcile.sandbox.lms_faults import Fault

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.adapters.audit import open_audit
+from reconcile.audit.log import open_audit
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import load_site
 from reconcile.sandbox.mongo_server import EmbeddedMongo

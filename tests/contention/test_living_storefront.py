@@ -25,7 +25,7 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from reconcile.adapters.audit import open_audit
+from reconcile.audit.log import open_audit
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import Site, load_site

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.audit_alerts import SqlAlertBook
-from reconcile.domain.alerts import DAY, AlertState
-from reconcile.followup.alert_memory import MemoryAlertBook
-from reconcile.followup.alert_ports import AlertBook
+from reconcile.alerts.book import SqlAlertBook
+from reconcile.alerts.decision import DAY, AlertState
+from reconcile.alerts.memory import MemoryAlertBook
+from reconcile.alerts.ports import AlertBook
 from tests.fakes.audit_file import new_audit
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -121,8 +121,8 @@ def test_of_many_processes_one_has_the_right(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from datetime import UTC, datetime, timedelta\n"
-        "from reconcile.adapters.audit import open_audit\n"
-        "from reconcile.adapters.audit_alerts import SqlAlertBook\n"
+        "from reconcile.audit.log import open_audit\n"
+        "from reconcile.alerts.book import SqlAlertBook\n"
         "now = datetime.now(UTC)\n"
         "with open_audit(sys.argv[1]) as audit:\n"
         "    book = SqlAlertBook(audit.store)\n"

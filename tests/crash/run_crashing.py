@@ -16,13 +16,14 @@ import sys
 
 from pymongo import monitoring
 
-# What a run imports on its way, imported at once: the fork server pays for it, its children do not.
-import reconcile.adapters.audit
 import reconcile.adapters.email_rule
 import reconcile.adapters.frappe
 import reconcile.adapters.mongo
 import reconcile.adapters.mongo_leases
-import reconcile.adapters.process  # noqa: F401
+
+# What a run imports on its way, imported at once: the fork server pays for it, its children do not.
+import reconcile.audit.log
+import reconcile.audit.process  # noqa: F401
 from reconcile import bootstrap
 from reconcile.base import log
 from reconcile.cli import context

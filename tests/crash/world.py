@@ -18,7 +18,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from reconcile.adapters.audit import open_audit
+from reconcile.audit.log import open_audit
 from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import Enrollment
 from reconcile.domain.summary import RunSummary
@@ -97,7 +97,7 @@ def audit_with_a_past() -> bytes:
         path = Path(folder) / "audit.db"
         with open_audit(f"sqlite:///{path}") as audit:
             # A process of this machine that is certainly gone: pid 1 did not start at that time.
-            from reconcile.adapters.process import current_origin
+            from reconcile.audit.process import current_origin
 
             gone = Origin(host=current_origin().host, pid=1, process_started="never")
             audit.open_run(RunSummary(run_id=FORMER_RUN, mode="apply", started_at=LONG_AGO), gone)

@@ -7,10 +7,10 @@ import re
 import click
 import pytest
 
+from reconcile.alerts.decision import Kind
+from reconcile.alerts.texts import COMMANDS, REMEDIES
 from reconcile.cli import COMMANDS as PROGRAMS
 from reconcile.cli import cli
-from reconcile.domain.alert_texts import COMMANDS, REMEDIES
-from reconcile.domain.alerts import Kind
 from tests.docs.documents import OPERATIONS, section
 
 TEXT = section(OPERATIONS.read_text(encoding="utf-8"), "Alerts")

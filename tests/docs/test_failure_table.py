@@ -14,11 +14,11 @@ import pytest
 import requests.exceptions as theirs
 import sqlalchemy.exc
 
-from reconcile.adapters.audit_errors import Place, mapped
 from reconcile.adapters.frappe_answers import CONFIRM_METHOD, confirmed
 from reconcile.adapters.http_answer import Answer
 from reconcile.adapters.http_errors import MAPPING, Fault, to_error
 from reconcile.adapters.mongo_errors import HINTS, store_errors, translate
+from reconcile.audit.errors import Place, mapped
 from reconcile.base.errors import (
     AmbiguousWrite,
     AuditUnavailable,

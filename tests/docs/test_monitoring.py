@@ -13,8 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.registry import JOBS
-from reconcile.adapters.prometheus import FAMILIES, exposition
-from reconcile.domain.measures import (
+from reconcile.metrics.measures import (
     ANSWERS,
     BACKLOG_STATUSES,
     JOB_EVENTS,
@@ -24,6 +23,7 @@ from reconcile.domain.measures import (
     Standing,
     Tally,
 )
+from reconcile.metrics.prometheus import FAMILIES, exposition
 from tests.docs.documents import ROOT, first_cells, section
 from tests.docs.promql import FOREIGN, Exposed, labels_shown, metrics_of, problems
 from tests.fakes.world import NOON

@@ -8,11 +8,11 @@ from dataclasses import fields
 import pytest
 
 from jobs.registry import JOBS
-from reconcile.domain.mail import MailStatus
+from reconcile.audit.tables import MailStatus
 from reconcile.domain.model import DUPLICATE_PAYMENT, ODD_ORDER, SYNC_STATUS, Outcome, Reason
-from reconcile.domain.remedies import REMEDIES
 from reconcile.domain.summary import MAX_ENROLLS, AbortReason, ExitCode, RunStatus
-from reconcile.mailtext import Facts
+from reconcile.story.remedies import REMEDIES
+from reconcile.templates.mail import Facts
 from tests.docs.documents import OPERATIONS, README, ROOT, first_cells, section
 
 TEXT = OPERATIONS.read_text(encoding="utf-8")

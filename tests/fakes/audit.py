@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from reconcile.adapters.process import is_alive
+from reconcile.audit.process import is_alive
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import (

@@ -6,7 +6,7 @@ import functools
 import tempfile
 from pathlib import Path
 
-from reconcile.adapters.audit import SqlAuditLog, open_audit
+from reconcile.audit.log import SqlAuditLog, open_audit
 
 
 def new_audit(folder: Path, name: str = "audit.db") -> SqlAuditLog:

@@ -11,13 +11,13 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from reconcile.adapters.audit import SqlAuditLog, open_audit
-from reconcile.adapters.audit_chain import Seal
-from reconcile.adapters.audit_findings import Verification
-from reconcile.adapters.audit_forget import forget
-from reconcile.adapters.audit_prune import prune
-from reconcile.adapters.audit_schema import read_secret
-from reconcile.adapters.audit_verify import verify
+from reconcile.audit.chain.digests import Seal
+from reconcile.audit.chain.findings import Verification
+from reconcile.audit.chain.verify import verify
+from reconcile.audit.forget import forget
+from reconcile.audit.log import SqlAuditLog, open_audit
+from reconcile.audit.prune import prune
+from reconcile.audit.schema import read_secret
 from reconcile.domain.model import MalformedEnrollment, Reason
 from reconcile.domain.summary import RunStatus
 from reconcile.ports import Intent, Record

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from reconcile.adapters.process import current_origin
+from reconcile.audit.process import current_origin
 from reconcile.domain.model import Enrollment, Outcome, Reason, Verdict
 from reconcile.domain.summary import RunSummary
 from reconcile.ports import Intent, Origin, Record

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from reconcile.adapters.audit import SqlAuditLog, open_audit
+from reconcile.audit.log import SqlAuditLog, open_audit
 
 #: RECONCILE_TEST_POSTGRES_URL names a server on which databases may be made.
 SERVER = pytest.mark.skipif(

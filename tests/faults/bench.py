@@ -14,7 +14,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
-from reconcile.adapters.audit import SqlAuditLog, open_audit
+from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.base.clock import SystemClock
 from reconcile.bootstrap import App, build
 from reconcile.domain.model import EffectKey

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from reconcile.adapters.audit import SqlAuditLog
+from reconcile.audit.log import SqlAuditLog
 from reconcile.base.errors import AuditUnavailable
 from reconcile.ports import EnrollAnswer, Enrollment, LearningPlatform
 from tests.fakes.audit_file import new_audit

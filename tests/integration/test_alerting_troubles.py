@@ -11,12 +11,12 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
 
 from jobs.registry import job_named
 from jobs.scheduler import Scheduler
-from reconcile.adapters.audit_alerts import SqlAlertBook, SqlRunHistory
 from reconcile.adapters.mongo_newest import NewestSale
+from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
+from reconcile.alerts.decision import Cause, Findings, Kind, decide_alerts
+from reconcile.alerts.memory import MemoryAlertBook
 from reconcile.announcing import could_not_begin, judge_silence
 from reconcile.base.errors import ConfigurationError, StoreUnavailable
-from reconcile.domain.alerts import Cause, Findings, Kind, decide_alerts
-from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.ports import Selection
 from tests.acceptance.harness import until
 from tests.fakes.receiver import closed_port
@@ -71,7 +71,7 @@ def test_what_could_not_be_sent_is_sent_after_the_next_run(
 def test_a_receiver_that_hangs_holds_a_run_up_for_a_bounded_time(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("reconcile.adapters.notify.PATIENCE", 0.5)
+    monkeypatch.setattr("reconcile.alerts.notify.PATIENCE", 0.5)
     watched.orders(1, published=0)
     watched.orders(1, course="other", published=0)
     watched.alerts.hangs = True

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy.exc
 from sqlalchemy import event, text
 
-from reconcile.adapters.audit import SqlAuditLog, open_audit
-from reconcile.adapters.audit_errors import Place, explain, mapped
+from reconcile.audit.errors import Place, explain, mapped
+from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.base.errors import AuditUnavailable, ConfigurationError
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import HERE, intent, record, summary

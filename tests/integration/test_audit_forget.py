@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from reconcile.adapters.audit import SqlAuditLog
-from reconcile.adapters.audit_forget import Forgotten, forget, look_up
-from reconcile.adapters.audit_schema import read_secret
-from reconcile.adapters.audit_space import rewrite
+from reconcile.audit.forget import Forgotten, forget, look_up
+from reconcile.audit.log import SqlAuditLog
+from reconcile.audit.schema import read_secret
+from reconcile.audit.space import rewrite
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import MalformedEnrollment, Reason
 from reconcile.ports import Intent, Record
@@ -268,7 +268,7 @@ def test_any_table_may_have_held_it(log: SqlAuditLog, monkeypatch: pytest.Monkey
     notes = sa.Table(
         "notes", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True), sa.Column("words", sa.Text)
     )
-    monkeypatch.setattr("reconcile.adapters.audit_forget._other_tables", lambda: iter([notes]))
+    monkeypatch.setattr("reconcile.audit.forget._other_tables", lambda: iter([notes]))
     with log.store.writing() as connection:
         notes.create(connection)
         values: list[dict[str, Any]] = [{"number": 1, "words": f"ask {SAM}"}, {"number": 2, "words": None}]

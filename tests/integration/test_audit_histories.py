@@ -17,10 +17,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconcile.adapters.audit import SqlAuditLog
-from reconcile.adapters.audit_forget import forget
-from reconcile.adapters.audit_prune import prune
-from reconcile.adapters.audit_schema import read_secret
+from reconcile.audit.forget import forget
+from reconcile.audit.log import SqlAuditLog
+from reconcile.audit.prune import prune
+from reconcile.audit.schema import read_secret
 from reconcile.domain.summary import RunStatus
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, tampered, verified, write

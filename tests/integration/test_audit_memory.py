@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import re, sys
 from pathlib import Path
-from reconcile.adapters.audit import open_audit
-from reconcile.adapters.audit_forget import forget
-from reconcile.adapters.audit_schema import read_secret
-from reconcile.adapters.audit_verify import verify
+from reconcile.audit.log import open_audit
+from reconcile.audit.forget import forget
+from reconcile.audit.schema import read_secret
+from reconcile.audit.chain.verify import verify
 from tests.fakes.audit_samples import NOON
 
 def peak():

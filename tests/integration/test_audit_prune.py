@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from reconcile.adapters import audit_prune
-from reconcile.adapters.audit import SqlAuditLog
-from reconcile.adapters.audit_prune import Pruned, prunable, prune
-from reconcile.adapters.audit_space import give_back, rewrite
+from reconcile.audit import prune as audit_prune
+from reconcile.audit.log import SqlAuditLog
+from reconcile.audit.prune import Pruned, prunable, prune
+from reconcile.audit.space import give_back, rewrite
+from reconcile.mail.outbox import post
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, LONG_AGO, close, verified, write
 from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, intent, record, summary
@@ -119,7 +120,7 @@ def test_an_address_goes_with_the_last_attempt_that_needs_it(log: SqlAuditLog) -
 
 
 def test_an_address_stays_as_long_as_a_mail_to_it_is_owed(log: SqlAuditLog) -> None:
-    log.owes_mail = True
+    log.on_outcomes = post
     log.open_run(summary("old", started_at=LONG_AGO), HERE)
     log.finish(log.begin(intent(run_id="old")), ENROLLED, run_id="old", at=LONG_AGO)
     close(log, "old", at=LONG_AGO)

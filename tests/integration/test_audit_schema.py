@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from reconcile.adapters.audit import SqlAuditLog, open_audit
-from reconcile.adapters.audit_rows import person_key
-from reconcile.adapters.audit_schema import current, migrations_folder, upgrade
-from reconcile.adapters.process import current_origin, is_alive
-from reconcile.adapters.tables import HEAD_REVISION
+from reconcile.audit.log import SqlAuditLog, open_audit
+from reconcile.audit.process import current_origin, is_alive
+from reconcile.audit.rows import person_key
+from reconcile.audit.schema import current, migrations_folder, upgrade
+from reconcile.audit.tables import HEAD_REVISION
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import Outcome, Verdict
 from tests.fakes.audit_file import new_audit
@@ -75,7 +75,7 @@ def test_every_connection_is_safe_and_shared(log: SqlAuditLog) -> None:
 def test_eight_processes_at_once_on_a_new_file(tmp_path: Path) -> None:
     program = (
         "import sys\n"
-        "from reconcile.adapters.audit import open_audit\n"
+        "from reconcile.audit.log import open_audit\n"
         "sys.stdin.readline()\n"
         "with open_audit(sys.argv[1]) as log:\n"
         "    print(log.person_key('a@example.com'))\n"
@@ -103,7 +103,7 @@ def test_eight_processes_at_once_on_a_new_file(tmp_path: Path) -> None:
 def test_alembic_is_not_imported_for_a_database_that_is_ready(path: Path) -> None:
     program = (
         "import sys\n"
-        "from reconcile.adapters.audit import open_audit\n"
+        "from reconcile.audit.log import open_audit\n"
         "open_audit(sys.argv[1]).close()\n"
         "print('alembic' in sys.modules)\n"
     )
@@ -153,7 +153,7 @@ def test_upgrading_says_from_where_to_where(tmp_path: Path) -> None:
 def test_an_older_schema_is_not_upgraded_by_looking(
     log: SqlAuditLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconcile.adapters.audit_schema.HEAD_REVISION", "0998")
+    monkeypatch.setattr("reconcile.audit.schema.HEAD_REVISION", "0998")
 
     said = f"has schema {HEAD_REVISION}, this version needs 0998"
     with pytest.raises(AuditUnavailable, match=said) as caught:
@@ -181,7 +181,7 @@ def test_the_migrations_are_found_in_a_folder_with_a_strange_name(
 ) -> None:
     strange = tmp_path / "100% sure %(here)s"
     strange.symlink_to(migrations_folder())
-    monkeypatch.setattr("reconcile.adapters.audit_schema.migrations_folder", lambda: strange)
+    monkeypatch.setattr("reconcile.audit.schema.migrations_folder", lambda: strange)
 
     assert upgrade(url(tmp_path / "new.db")) == (None, HEAD_REVISION)
 
@@ -261,7 +261,7 @@ def test_a_zombie_is_not_alive() -> None:
 
 
 def test_without_proc_the_kernel_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconcile.adapters.process._PROC", tmp_path)
+    monkeypatch.setattr("reconcile.audit.process._PROC", tmp_path)
 
     origin = current_origin()
 

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from reconcile.adapters.audit import SqlAuditLog
+from reconcile.audit.log import SqlAuditLog
 from tests.fakes.audit_history import original, tampered, verified
 
 TABLES = {

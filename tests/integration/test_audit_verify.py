@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.audit import SqlAuditLog
-from reconcile.adapters.audit_chain import Seal
-from reconcile.adapters.audit_findings import What
-from reconcile.adapters.audit_forget import forget
-from reconcile.adapters.audit_prune import prune
-from reconcile.adapters.audit_schema import read_secret
-from reconcile.adapters.audit_verify import verify
+from reconcile.audit.chain.digests import Seal
+from reconcile.audit.chain.findings import What
+from reconcile.audit.chain.verify import verify
+from reconcile.audit.forget import forget
+from reconcile.audit.log import SqlAuditLog
+from reconcile.audit.prune import prune
+from reconcile.audit.schema import read_secret
 from reconcile.base.errors import AuditUnavailable
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, LONG_AGO, close, original, tampered, verified, write

@@ -10,8 +10,8 @@ import pytest
 
 from reconcile.adapters.frappe_operations import PURPOSES, by_purpose
 from reconcile.base.errors import ReconcileError
-from reconcile.domain.measures import OPERATIONS, Tally
 from reconcile.domain.model import EffectKey
+from reconcile.metrics.measures import OPERATIONS, Tally
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn
 from tests.integration.lms_clients import KEY, Clients, order

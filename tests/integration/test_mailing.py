@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.audit import SqlAuditLog
-from reconcile.adapters.outbox import SqlOutbox
-from reconcile.adapters.smtp import SmtpMailer
+from reconcile.audit.log import SqlAuditLog
+from reconcile.audit.tables import MailStatus
 from reconcile.base.errors import ServiceUnavailable
-from reconcile.domain.mail import MAX_TRIES, MailStatus
-from reconcile.followup import mailing
-from reconcile.followup.mail_composer import Composer
-from reconcile.followup.mailing import Mailing, MailTools
-from reconcile.mailtext import read_templates
+from reconcile.mail import mailing
+from reconcile.mail.composer import Composer
+from reconcile.mail.mailing import Mailing, MailTools
+from reconcile.mail.outbox import SqlOutbox, post
+from reconcile.mail.rules import MAX_TRIES
+from reconcile.mail.smtp import SmtpMailer
 from reconcile.ports import Intent
 from reconcile.settings.mail_rules import SmtpServer, sender
+from reconcile.templates.mail import read_templates
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, enrollment, summary
 from tests.fakes.mail_server import CONTENT, CUT, RECIPIENT, SENDER, MailServer, SilentServer, mail_server
@@ -81,7 +82,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with new_audit(tmp_path) as log, mail_server() as server:
-        log.owes_mail = True
+        log.on_outcomes = post
         log.open_run(summary(), HERE)
         clock = FakeClock(time=NOON + timedelta(minutes=1))
         yield Bench(log, server, clock, FakeLms(), threading.Event(), server.port)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.audit import SqlAuditLog, open_audit
-from reconcile.adapters.audit_schema import current, upgrade
-from reconcile.adapters.tables import HEAD_REVISION
+from reconcile.audit.log import SqlAuditLog, open_audit
+from reconcile.audit.schema import current, upgrade
+from reconcile.audit.tables import HEAD_REVISION
 from reconcile.base.errors import AuditUnavailable
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, close, tampered, verified, write

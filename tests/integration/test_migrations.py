@@ -16,10 +16,9 @@ from sqlalchemy import inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from reconcile.adapters.audit import SqlAuditLog
-from reconcile.adapters.audit_schema import migrations_folder
-from reconcile.adapters.tables import HEAD_REVISION, attempts
-from reconcile.adapters.tables_all import metadata
+from reconcile.audit.log import SqlAuditLog
+from reconcile.audit.schema import migrations_folder
+from reconcile.audit.tables import HEAD_REVISION, attempts, metadata
 from tests.fakes.audit_file import new_audit
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconcile.adapters.notify import AppriseNotifier, LogNotifier
-from reconcile.adapters.ping import HttpPinger, failing
+from reconcile.alerts.notify import AppriseNotifier, LogNotifier
+from reconcile.alerts.pinging import HttpPinger, failing
+from reconcile.alerts.ports import Level
 from reconcile.base import log
 from reconcile.base.errors import ConfigurationError, NotificationFailed
 from reconcile.base.redaction import forget_secrets
-from reconcile.followup.alert_ports import Level
 from reconcile.settings import Settings
 from tests.fakes.receiver import Receiver, closed_port
 
@@ -101,7 +101,7 @@ def test_every_url_that_apprise_cannot_use_is_named_without_being_shown() -> Non
 
 
 def test_without_the_extra_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconcile.adapters.notify.find_spec", lambda _: None)
+    monkeypatch.setattr("reconcile.alerts.notify.find_spec", lambda _: None)
 
     with pytest.raises(ConfigurationError, match="needs the Python package apprise") as caught:
         AppriseNotifier(["json://127.0.0.1/x"])

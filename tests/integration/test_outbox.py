@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from reconcile.adapters.audit import SqlAuditLog
-from reconcile.adapters.outbox import SqlOutbox
+from reconcile.audit.log import SqlAuditLog
+from reconcile.audit.tables import MailStatus
 from reconcile.base.errors import AuditUnavailable
-from reconcile.domain.mail import Accepted, Bounced, Later, MailEnd, MailStatus, conclude
 from reconcile.domain.model import UNNAMED_LMS_ID, Outcome, Reason, Verdict
-from reconcile.followup.mail import Claim
+from reconcile.mail.outbox import SqlOutbox, post
+from reconcile.mail.ports import Claim
+from reconcile.mail.rules import Accepted, Bounced, Later, MailEnd, conclude
 from reconcile.ports import Origin, Record
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, REFUSED, enrollment, intent, summary
@@ -29,7 +30,7 @@ BUYER, LEARNER = "buyer@example.com", "learner@example.com"
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[SqlAuditLog]:
     with new_audit(tmp_path) as log:
-        log.owes_mail = True
+        log.on_outcomes = post
         log.open_run(summary(), HERE)
         yield log
 
@@ -126,7 +127,7 @@ def test_what_has_no_name_in_the_lms_is_told_apart_by_the_order(log: SqlAuditLog
 
 
 def test_off_means_that_nothing_is_owed(log: SqlAuditLog, outbox: SqlOutbox) -> None:
-    log.owes_mail = False
+    log.on_outcomes = None
     enrolled(log)
     recorded(log, RECOVERED, "order-2")
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import trustme
 
-from reconcile.adapters.smtp import SmtpMailer
 from reconcile.base.errors import MailUnavailable
-from reconcile.domain.mail import Accepted, Bounced, Later, MailAnswer, Unclear
-from reconcile.followup.mail import Mail
+from reconcile.mail.ports import Mail
+from reconcile.mail.rules import Accepted, Bounced, Later, MailAnswer, Unclear
+from reconcile.mail.smtp import SmtpMailer
 from reconcile.settings.mail_rules import SmtpServer, sender
 from tests.fakes.mail_server import (
     CONTENT,
@@ -208,7 +208,7 @@ def test_a_conversation_that_hangs_is_cut(server: MailServer) -> None:
 
 
 def test_a_stop_cuts_a_conversation_that_hangs(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconcile.adapters.smtp_wire._AFTER_STOP", 0.2)
+    monkeypatch.setattr("reconcile.mail.wire._AFTER_STOP", 0.2)
     stop, release = threading.Event(), threading.Event()
 
     def hang(_: str) -> str:

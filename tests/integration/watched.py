@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from reconcile.alerts.memory import MemoryAlertBook
 from reconcile.bootstrap import App, build
-from reconcile.followup.alert_memory import MemoryAlertBook
 from reconcile.reconciler import RunResult
 from reconcile.settings import Settings
 from tests.fakes.receiver import Receiver

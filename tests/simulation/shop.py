@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import event, text
 
-from reconcile.adapters.audit import SqlAuditLog
+from reconcile.audit.log import SqlAuditLog
 from reconcile.base.errors import AmbiguousWrite, RateLimited, ReconcileError, ServiceUnavailable
 from reconcile.domain.answers import EnrollAnswer
 from reconcile.domain.model import EffectKey, Enrollment, Observation

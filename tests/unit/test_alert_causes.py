@@ -10,13 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.alert_causes import (
-    RunEnd,
-    Situation,
-    find_causes,
-)
-from reconcile.domain.alert_groups import MOST_SAMPLES, Groups, group_of
-from reconcile.domain.alerts import DAY, Kind
+from reconcile.alerts.causes import RunEnd, Situation, find_causes
+from reconcile.alerts.decision import DAY, Kind
+from reconcile.alerts.groups import MOST_SAMPLES, Groups, group_of
 from reconcile.domain.model import NO_HISTORY, History, MalformedEnrollment, Outcome, Reason
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.summary import RunStatus

@@ -7,14 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconcile.domain.alert_causes import (
-    Emptiness,
-    RunEnd,
-    Situation,
-    find_causes,
-    usual_interval,
-)
-from reconcile.domain.alerts import DAY, Kind
+from reconcile.alerts.causes import Emptiness, RunEnd, Situation, find_causes, usual_interval
+from reconcile.alerts.decision import DAY, Kind
 from reconcile.domain.summary import RunStatus
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

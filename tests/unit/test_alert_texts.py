@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from reconcile.domain.alert_texts import COMMANDS, REMEDIES, bundle, span, what_was, write_message
-from reconcile.domain.alerts import DAY, AlertState, Cause, Findings, Kind, Step, decide_alerts
+from reconcile.alerts.decision import DAY, AlertState, Cause, Findings, Kind, Step, decide_alerts
+from reconcile.alerts.texts import COMMANDS, REMEDIES, bundle, span, what_was, write_message
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

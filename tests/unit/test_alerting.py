@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from reconcile.alerts.alerting import Alerting
+from reconcile.alerts.causes import RunEnd, Situation
+from reconcile.alerts.decision import AlertState
+from reconcile.alerts.look import Look, line_of
+from reconcile.alerts.memory import MemoryAlertBook
+from reconcile.alerts.pinging import Pinging
+from reconcile.alerts.ports import Level
 from reconcile.base.errors import AuditUnavailable, NotificationFailed, ServiceUnavailable, StoreUnavailable
-from reconcile.domain.alert_causes import RunEnd, Situation
-from reconcile.domain.alerts import AlertState
 from reconcile.domain.model import Outcome
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.followup import Finished
-from reconcile.followup.alert_look import Look, line_of
-from reconcile.followup.alert_memory import MemoryAlertBook
-from reconcile.followup.alert_ports import Level
-from reconcile.followup.alerting import Alerting
-from reconcile.followup.pinging import Pinging
 from reconcile.ports import Selection
 from reconcile.reconciler import RunOptions, RunResult
 from reconcile.reconciler.abort import never_begun

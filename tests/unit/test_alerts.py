@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.alerts import (
+from reconcile.alerts.decision import (
     DAY,
     FIRST_CALM,
     TENFOLD,

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters import audit_chain as chain
-from reconcile.adapters.audit_chain import Event, Seal
-from reconcile.adapters.tables import attempts, runs
-from reconcile.adapters.tables_seals import seals
+from reconcile.audit.chain import digests as chain
+from reconcile.audit.chain.digests import Event, Seal
+from reconcile.audit.tables import attempts, runs, seals
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 5, tzinfo=UTC)
 ROW = {

@@ -11,16 +11,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from reconcile.adapters.audit import SqlAuditLog, open_audit
-from reconcile.domain.backlog import Backlog
+from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import AnyEnrollment, Outcome, Reason, Verdict
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.shop_texts import UNMARKED_REMEDY
 from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.ports import Origin, Record
-from reconcile.reports.digest import Digest, Past, age_text, last_working_day
-from reconcile.reports.period import past
+from reconcile.reports.digest import Digest, age_text, last_working_day
+from reconcile.story.backlog import Backlog
+from reconcile.story.period import Past, past
+from reconcile.story.shop_texts import UNMARKED_REMEDY
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 11, 23, 7, 0, tzinfo=BERLIN)

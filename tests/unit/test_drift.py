@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import reconcile.drift
+import reconcile.drift.find
 from reconcile.base.errors import AuthenticationFailed, ConfigurationError
-from reconcile.domain.drift import DriftKind, Finding
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, SyncState
-from reconcile.drift import Looked, find_drift
+from reconcile.drift.find import Looked, find_drift
+from reconcile.drift.findings import DriftKind, Finding
 from reconcile.ports import RecentRun, Sight
 
 SYNCED = SyncState(synced=True, status="success", lms_id="E1")
@@ -176,7 +176,7 @@ def test_any_two_sides_are_compared_whole_in_portions(
     }
     both = Both(orders, there)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reconcile.drift, "PORTION", portion)
+        patch.setattr(reconcile.drift.find, "PORTION", portion)
         seen = kinds(both)
 
     synced = sum(each.paid and each.sync.is_synced for each in orders)

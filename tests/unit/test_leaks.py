@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.leaks import DAY, FEWEST, HOUR, Usual, find_leaks, was_lost
 from reconcile.domain.model import Reason
+from reconcile.story.leaks import DAY, FEWEST, HOUR, Usual, find_leaks, was_lost
 
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 AFTERNOON = MIDNIGHT + 17 * DAY + 14 * HOUR + 300

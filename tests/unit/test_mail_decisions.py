@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.mail import (
-    MAX_TRIES,
-    Accepted,
-    Bounced,
-    Later,
-    MailAnswer,
-    MailStatus,
-    Unclear,
-    conclude,
-)
+from reconcile.audit.tables import MailStatus
+from reconcile.mail.rules import MAX_TRIES, Accepted, Bounced, Later, MailAnswer, Unclear, conclude
 from tests.fakes.audit_samples import NOON
 
 answers = st.one_of(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from reconcile.base.errors import ServiceUnavailable
 from reconcile.domain.model import EffectKey
 from reconcile.domain.summary import RunSummary
-from reconcile.followup.mail_composer import Composer
-from reconcile.followup.mail_preview import MailPreview, Preview
-from reconcile.mailtext import read_templates
+from reconcile.mail.composer import Composer
+from reconcile.mail.preview import MailPreview, Preview
 from reconcile.ports import Intent, Origin
 from reconcile.reconciler import DRY_RUN, Reconciler, RunOptions
 from reconcile.reconciler.dry_run import without_writes
+from reconcile.templates.mail import read_templates
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, order
 

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mailtext import SAMPLES, MailText, TemplateProblem, read_parts, read_subject, read_templates
+from reconcile.templates.mail import (
+    SAMPLES,
+    MailText,
+    TemplateProblem,
+    read_parts,
+    read_subject,
+    read_templates,
+)
 
 FULL, BARE = SAMPLES
 SUBJECT = "Your course {{ course_title }} is ready"

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.domain.answers import Refused
-from reconcile.domain.backlog import Backlog
 from reconcile.domain.documents import parse_enrollment
-from reconcile.domain.measures import (
+from reconcile.domain.model import EffectKey, Outcome, Reason, Verdict
+from reconcile.domain.shop_queue import ShopQueue
+from reconcile.domain.summary import RunStatus, RunSummary
+from reconcile.metrics.measures import (
     ANSWERS,
     JOB_EVENTS,
     NO_REASON,
@@ -25,9 +27,7 @@ from reconcile.domain.measures import (
     Tally,
     answer_of,
 )
-from reconcile.domain.model import EffectKey, Outcome, Reason, Verdict
-from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import RunStatus, RunSummary
+from reconcile.story.backlog import Backlog
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, FakeLms, any_text_with_at, order
 

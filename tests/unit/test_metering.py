@@ -11,8 +11,8 @@ import pytest
 from reconcile.base.errors import ServiceUnavailable, StoreUnavailable
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.followup import Finished, follow_up
-from reconcile.followup import metrics as module
-from reconcile.followup.metrics import Metering, Metrics, look
+from reconcile.metrics import metering as module
+from reconcile.metrics.metering import Metering, Metrics, look
 from reconcile.reconciler import RunOptions, RunResult
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, order

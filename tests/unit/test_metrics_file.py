@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.adapters import metrics_file
-from reconcile.adapters.metrics_file import add_to_file, read_back
-from reconcile.adapters.prometheus import exposition
-from reconcile.domain.backlog import Backlog
 from reconcile.domain.documents import parse_enrollment
-from reconcile.domain.measures import ANSWERS, JOB_EVENTS, OPERATIONS, VERDICTS, Standing, Tally
 from reconcile.domain.model import Outcome, Verdict
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.followup.metrics import Metrics
+from reconcile.metrics import textfile
+from reconcile.metrics.measures import ANSWERS, JOB_EVENTS, OPERATIONS, VERDICTS, Standing, Tally
+from reconcile.metrics.metering import Metrics
+from reconcile.metrics.prometheus import exposition
+from reconcile.metrics.textfile import add_to_file, read_back
+from reconcile.story.backlog import Backlog
 from tests.fakes.world import NOON, any_text_with_at, order
 
 
@@ -155,7 +155,7 @@ def test_where_it_cannot_be_replaced_it_stays(path: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(metrics_file.os, "fsync", full)
+    monkeypatch.setattr(textfile.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         add_to_file(path, a_run(), now=NOON)
 
@@ -187,8 +187,8 @@ def test_runs_at_the_same_time_take_turns(path: Path) -> None:
 
 
 def test_a_folder_that_somebody_else_keeps_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics_file, "PATIENCE", 0.1)
-    with metrics_file._turn(path.parent), pytest.raises(TimeoutError, match="lock"):
+    monkeypatch.setattr(textfile, "PATIENCE", 0.1)
+    with textfile._turn(path.parent), pytest.raises(TimeoutError, match="lock"):
         add_to_file(path, a_run(), now=NOON)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconcile.domain.outages import Outages
+from reconcile.story.outages import Outages
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FIVE = timedelta(minutes=5)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.audit import SqlAuditLog
+from reconcile.audit.log import SqlAuditLog
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.reports.model import ReportFilter
 from reconcile.reports.owner import Overview

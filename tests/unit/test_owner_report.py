@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters.audit import SqlAuditLog
+from reconcile.audit.log import SqlAuditLog
 from reconcile.domain.model import DUPLICATE_PAYMENT, Outcome, Reason, Verdict
 from reconcile.domain.summary import RunStatus
 from reconcile.ports import Intent, Record

@@ -11,10 +11,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain
 from prometheus_client.samples import Sample
 
-from reconcile.adapters.prometheus import FAMILIES, exposition
-from reconcile.domain.backlog import Backlog
-from reconcile.domain.measures import ANSWERS, JOB_EVENTS, OPERATIONS, RUN_STATUSES, VERDICTS, Standing, Tally
 from reconcile.domain.shop_queue import ShopQueue
+from reconcile.metrics.measures import (
+    ANSWERS,
+    JOB_EVENTS,
+    OPERATIONS,
+    RUN_STATUSES,
+    VERDICTS,
+    Standing,
+    Tally,
+)
+from reconcile.metrics.prometheus import FAMILIES, exposition
+from reconcile.story.backlog import Backlog
 from tests.fakes.world import NOON
 
 SHOPS = ("reconcile_unmarked_orders", "reconcile_shop_jobs_open", "reconcile_shop_jobs_overdue")

@@ -15,7 +15,7 @@ import pytest
 from openpyxl import load_workbook
 from openpyxl.workbook import Workbook
 
-from reconcile.adapters.audit import SqlAuditLog
+from reconcile.audit.log import SqlAuditLog
 from reconcile.base.redaction import escape_controls
 from reconcile.reports import COLUMNS, Format, Report, View, build_report, write_report, xlsx_format
 from reconcile.reports.model import Cell, Row

@@ -30,7 +30,7 @@ FROM numbers
 REPORT = """
 import io, re, sys
 from pathlib import Path
-from reconcile.adapters.audit import open_audit
+from reconcile.audit.log import open_audit
 from reconcile.reports import Format, ReportFilter, View, build_report, write_report
 from tests.fakes.audit_samples import NOON
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.audit import SqlAuditLog
+from reconcile.audit.log import SqlAuditLog
 from reconcile.reports import Format, View, build_report, write_report
 from tests.fakes.audit_story import REPORTED, story
 

@@ -12,15 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from reconcile.adapters import tables
-from reconcile.adapters.audit import SqlAuditLog
+from reconcile.audit.log import SqlAuditLog
 from reconcile.domain.model import DUPLICATE_PAYMENT, Outcome, Reason, Verdict
 from reconcile.domain.summary import RunStatus
 from reconcile.ports import Intent, Record
 from reconcile.reports import COLUMNS, ReportFilter, View, build_report
 from reconcile.reports.model import Row
 from reconcile.reports.summary import percentile
-from reconcile.reports.tables import ALL
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, REFUSED, WAITING, enrollment, summary
 
@@ -97,13 +95,6 @@ def rows(log: SqlAuditLog, view: View, *, with_emails: bool = False, **chosen: A
 
 def ids(found: list[Row]) -> list[object]:
     return [row["enrollment_id"] for row in found]
-
-
-def test_reports_name_columns_that_exist() -> None:
-    for table in ALL:
-        real = tables.metadata.tables[table.name]
-        for column in table.columns:
-            assert column.name in real.columns, f"{table.name}.{column.name}"
 
 
 @pytest.mark.parametrize("view", list(View))

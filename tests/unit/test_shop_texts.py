@@ -11,8 +11,8 @@ import pytest
 from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import AnyEnrollment
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.shop_texts import idle_line, money, paid_word, queue_line, unmarked_line
 from reconcile.domain.unmarked import Unmarked
+from reconcile.story.shop_texts import idle_line, money, paid_word, queue_line, unmarked_line
 from tests.fakes.world import any_text_with_at, order
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -26,9 +26,9 @@ from reconcile.domain.model import (
     Unknown,
     Wait,
 )
-from reconcile.domain.remedies import REMEDIES
-from reconcile.domain.shop_texts import UNMARKED_REMEDY
-from reconcile.domain.story import concluded, observed
+from reconcile.story.remedies import REMEDIES
+from reconcile.story.shop_texts import UNMARKED_REMEDY
+from reconcile.story.story import concluded, observed
 
 LATER = datetime(2026, 11, 25, 10, 30, tzinfo=UTC)
 ORDER = Enrollment(

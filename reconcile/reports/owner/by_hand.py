@@ -9,13 +9,13 @@ from datetime import datetime
 from sqlalchemy import Row as Found
 from sqlalchemy import select
 
+from reconcile.audit import tables
 from reconcile.domain.instants import as_utc
 from reconcile.reports.model import Cell, Row
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, listing, words
 from reconcile.reports.owner.section import Figure, Section, Table
 from reconcile.reports.owner.words import counted
-from reconcile.reports.tables import INTERVENTIONS
 
 _IGNORE, _UNIGNORE = "ignore", "unignore"
 
@@ -62,8 +62,8 @@ class ByHand:
         return isinstance(until, datetime) and until > self._scope.as_of
 
     def _rows(self) -> Iterator[Found[tuple[object, ...]]]:
-        chosen, row = self._scope.chosen, INTERVENTIONS.c
-        query = select(INTERVENTIONS).order_by(row.intervention_id)
+        chosen, row = self._scope.chosen, tables.interventions.c
+        query = select(tables.interventions).order_by(row.intervention_id)
         # An order that was left alone before the period may be so still: only its end is a limit.
         if chosen.until is not None:
             query = query.where(row.at < chosen.until)

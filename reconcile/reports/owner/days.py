@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, func, literal_column, select
 
+from reconcile.audit import tables
 from reconcile.domain.model import Outcome
 from reconcile.reports.model import ReportFilter, Row
 from reconcile.reports.owner.buckets import buckets
@@ -15,7 +16,6 @@ from reconcile.reports.owner.part import Scope, numbers, words
 from reconcile.reports.owner.section import Bars, Section, Table
 from reconcile.reports.owner.words import counted
 from reconcile.reports.queries import attempts_chosen
-from reconcile.reports.tables import ATTEMPTS
 
 _SHOWN = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.SKIPPED)
 #: More days than this are for the export.
@@ -74,7 +74,7 @@ class Days:
 
 def outcomes_by_day(connection: Connection, chosen: ReportFilter) -> dict[date, Counter[str]]:
     """How many attempts ended on each day (UTC), by outcome."""
-    row = ATTEMPTS.c
+    row = tables.attempts.c
     ended = row.finished_at
     # SQLite keeps UTC; PostgreSQL's date is that of the session's zone.
     # (A literal: as a parameter, what is selected and what is grouped by would not be the same to it.)

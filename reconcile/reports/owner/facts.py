@@ -10,10 +10,10 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, case, func
 
+from reconcile.audit import tables
 from reconcile.domain.model import DUPLICATE_PAYMENT, Outcome, Reason
 from reconcile.reports.model import ReportFilter, Row
 from reconcile.reports.queries import enrollment_row, latest_verdicts, stream
-from reconcile.reports.tables import ATTEMPTS
 
 _ACCESS = frozenset(outcome.value for outcome in Outcome if outcome.has_access)
 
@@ -72,8 +72,8 @@ class Fact:
 
 def facts(connection: Connection, chosen: ReportFilter, *, with_emails: bool = False) -> Iterator[Fact]:
     """Each enrollment that the audit has seen, by its id; streamed."""
-    row = ATTEMPTS.c
-    first = ATTEMPTS.alias("first_sight")
+    row = tables.attempts.c
+    first = tables.attempts.alias("first_sight")
     flagged = case((row.flags.contains(DUPLICATE_PAYMENT, autoescape=True), 1), else_=0)
     query, summed = latest_verdicts(
         connection,

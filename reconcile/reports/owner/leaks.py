@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from reconcile.domain.leaks import Leak, find_leaks, was_lost
 from reconcile.domain.model import Reason
 from reconcile.reports.model import Row
 from reconcile.reports.owner.buckets import buckets
@@ -15,6 +14,7 @@ from reconcile.reports.owner.part import Scope, listing, numbers, words
 from reconcile.reports.owner.runs import Runs
 from reconcile.reports.owner.section import Bars, Figure, Section, Table
 from reconcile.reports.owner.words import between, counted, listed
+from reconcile.story.leaks import Leak, find_leaks, was_lost
 
 #: Leaks that are told in a sentence of their own; the table has the others.
 _TOLD = 3

@@ -1,0 +1,1 @@
+"""What proves that nobody has changed the audit: links for each event of a run, and seals."""

@@ -1,0 +1,1 @@
+"""The mail that tells a learner of new access: at most one, ever."""

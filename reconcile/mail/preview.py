@@ -1,0 +1,129 @@
+"""What a dry run would mail: a decorator on the audit log counts it, and one mail is written in full."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from reconcile.audit.tables import MailStatus
+from reconcile.base.clock import Clock
+from reconcile.base.errors import ReconcileError
+from reconcile.domain.model import AnyEnrollment, Enrollment, Verdict
+from reconcile.mail.composer import Composer
+from reconcile.mail.ports import Mail, Outbox
+from reconcile.mail.rules import MAILED
+from reconcile.ports import AuditLog, Intent, LearningPlatform, Record
+from reconcile.reconciler import Ports
+from reconcile.templates.mail import TemplateProblem
+
+
+class _Noting:
+    """An audit log that notes who would be mailed, and passes everything on."""
+
+    def __init__(self, inner: AuditLog) -> None:
+        self._inner = inner
+        #: Below zero: no attempt of the real audit has such a number.
+        self._ids = itertools.count(-1, -1)
+        self._begun: dict[int, AnyEnrollment] = {}
+        self.count = 0
+        self.first: Enrollment | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def begin(self, intent: Intent) -> int:
+        """Remember what the attempt is about."""
+        self._inner.begin(intent)
+        attempt_id = next(self._ids)
+        self._begun[attempt_id] = intent.enrollment
+        return attempt_id
+
+    def finish(
+        self,
+        attempt_id: int,
+        verdict: Verdict,
+        *,
+        run_id: str,
+        at: datetime,
+        http_status: int | None = None,
+    ) -> None:
+        """Note it where the verdict owes a mail."""
+        self._inner.finish(attempt_id, verdict, run_id=run_id, at=at, http_status=http_status)
+        self._note(self._begun.pop(attempt_id, None), verdict)
+
+    def record(self, records: Sequence[Record]) -> None:
+        """Note those whose verdict owes a mail."""
+        self._inner.record(records)
+        for record in records:
+            self._note(record.enrollment, record.verdict)
+
+    def _note(self, enrollment: AnyEnrollment | None, verdict: Verdict) -> None:
+        if verdict.outcome not in MAILED:
+            return
+        self.count += 1
+        if self.first is None and isinstance(enrollment, Enrollment):
+            self.first = enrollment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What would be mailed: by this run, what waits already, and the first mail in full."""
+
+    new: int
+    waiting: int
+    first: Mail | None
+    problem: str | None = None  #: why the first mail cannot be written
+
+
+class MailPreview:
+    """Looks over a dry run's shoulder."""
+
+    def __init__(
+        self, *, outbox: Outbox | None, composer: Composer, platform: LearningPlatform, clock: Clock
+    ) -> None:
+        """`outbox` is None where there is no audit database yet."""
+        self._outbox = outbox
+        self._composer = composer
+        self._platform = platform
+        self._clock = clock
+        self._noting: _Noting | None = None
+
+    def watching(self, ports: Ports) -> Ports:
+        """The same ports, watched. They must be ports that write nothing."""
+        self._noting = _Noting(ports.audit)
+        return replace(ports, audit=self._noting)
+
+    def look(self) -> Preview:
+        """What the run since `watching` would mail. Read only. Raises AuditUnavailable."""
+        noting = self._noting
+        counts = self._outbox.counts() if self._outbox is not None else {}
+        waiting = counts.get(MailStatus.PENDING, 0)
+        new = noting.count if noting is not None else 0
+        order = noting.first if noting is not None else None
+        if order is None:
+            return Preview(new=new, waiting=waiting, first=None)
+        try:
+            first = self._compose(order)
+        except TemplateProblem as error:
+            return Preview(new=new, waiting=waiting, first=None, problem=str(error))
+        return Preview(new=new, waiting=waiting, first=first)
+
+    def _compose(self, order: Enrollment) -> Mail:
+        try:
+            title = self._platform.titles([order.course]).get(order.course)
+        except ReconcileError:
+            title = None  # as for the mail itself: the slug will do
+        name = self._outbox.message_name(order.id) if self._outbox is not None else "dry-run"
+        return self._composer.compose(
+            enrollment_id=order.id,
+            payment_id=order.payment_id,
+            course=order.course,
+            title=title,
+            email=order.email,
+            account=order.member,
+            message_name=name,
+            at=self._clock.now(),
+        )

@@ -1,0 +1,1 @@
+"""What is counted for monitoring, and how it is told to Prometheus."""

@@ -1,0 +1,1 @@
+"""What a mail to the learner may say, and with which names."""
