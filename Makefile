@@ -15,8 +15,9 @@ SHELL := /bin/bash
 # starts an embedded MongoDB of its own. Whoever is done takes from the others: a few tests are long.
 WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -rfE
-# The unit tests alone must reach every branch of the pure core.
-COVERED = --cov=reconcile/domain --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
+# The unit tests alone must reach every branch of what is marked as pure.
+PURE = .pure.coveragerc
+COVERED = --cov --cov-config=$(PURE) --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 .PHONY: help demo demo-schedule test test-slow lint bench clean
 
@@ -31,6 +32,7 @@ demo-schedule: $(VENV)/.installed-demo ## a shop's day with the scheduler, in ab
 	@$(BIN)/reconcile demo --schedule
 
 test: $(VENV)/.installed-dev ## the whole test suite but the slow tests
+	@$(BIN)/python tests/pure.py > $(PURE)
 	@$(PYTEST) -m "not slow" $(COVERED) tests/unit
 	@$(PYTEST) -m "not slow" --ignore=tests/unit
 
@@ -49,7 +51,7 @@ bench: $(VENV)/.installed-dev ## the benchmarks
 	  for each in "$${found[@]}"; do echo "== $$each"; $(BIN)/python "$$each"; done
 
 clean: ## remove the virtual environment, builds and caches
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) build dist *.egg-info $(PURE) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # dev holds demo: whoever has installed dev needs nothing more for the demo.

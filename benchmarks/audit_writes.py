@@ -24,8 +24,8 @@ from reconcile.audit.log import SqlAuditLog, _remember_people, open_audit
 from reconcile.audit.process import current_origin
 from reconcile.audit.tables import attempts
 from reconcile.domain.model import Enrollment, Outcome, Verdict
-from reconcile.domain.summary import RunSummary
-from reconcile.ports import Intent
+from reconcile.run.ports import Intent
+from reconcile.run.summary import RunSummary
 
 TURN = 25
 ENROLLED = Verdict(outcome=Outcome.ENROLLED, lms_id="lms-enrollment-1", attempts=1)

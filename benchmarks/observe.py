@@ -13,8 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from reconcile.adapters.frappe import FrappeLms
 from reconcile.domain.model import EffectKey, Observation
+from reconcile.lms.lms import FrappeLms
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import load_site

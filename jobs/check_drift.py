@@ -6,9 +6,9 @@ from collections import Counter
 
 from reconcile.base import log
 from reconcile.bootstrap import App
-from reconcile.domain.summary import ExitCode
 from reconcile.drift.find import Looked
 from reconcile.drift.findings import DriftKind
+from reconcile.run.summary import ExitCode
 
 _log = log.get_logger(__name__)
 

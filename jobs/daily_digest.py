@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from reconcile.base.errors import ReconcileError
 from reconcile.bootstrap import App
 from reconcile.domain.model import Outcome
-from reconcile.domain.summary import ExitCode
-from reconcile.ports import Selection
-from reconcile.reconciler.unmarked import find_unmarked
 from reconcile.reports.digest import Digest, last_working_day
+from reconcile.run.source import Selection
+from reconcile.run.summary import ExitCode
+from reconcile.run.unmarked import find_unmarked
 from reconcile.story.period import past
 
 

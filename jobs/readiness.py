@@ -98,7 +98,7 @@ class _NotReady(ReconcileError):
 
 
 def _mongodb(settings: Settings, stop: threading.Event) -> str:  # noqa: ARG001  a check's signature
-    from reconcile.adapters.mongo_connect import ping
+    from reconcile.storefront.connect import ping
 
     with ExitStack() as opened:
         ping(open_database(settings, opened), within=PATIENCE - 1)

@@ -14,8 +14,8 @@ from reconcile.base import log
 from reconcile.base.clock import Clock, SystemClock
 from reconcile.base.errors import ReconcileError
 from reconcile.bootstrap import App, Notify, build
-from reconcile.domain.summary import ExitCode
-from reconcile.reconciler.abort import abort_reason
+from reconcile.run.abort import abort_reason
+from reconcile.run.summary import ExitCode
 from reconcile.settings import Settings
 
 _log = log.get_logger(__name__)

@@ -21,9 +21,9 @@ from reconcile.alerts.ports import AlertBook, Notifier, RunHistory, Sales
 from reconcile.base import log
 from reconcile.base.errors import AuditUnavailable, NotificationFailed, ReconcileError
 from reconcile.base.redaction import redact
-from reconcile.followup import FollowUp
-from reconcile.reconciler import APPLY, Ports, RunOptions, RunResult
-from reconcile.reconciler.abort import never_begun
+from reconcile.run.abort import never_begun
+from reconcile.run.follow_up import FollowUp
+from reconcile.run.options import APPLY, Ports, RunOptions, RunResult
 
 if TYPE_CHECKING:
     from reconcile.alerts.pinging import HttpPinger

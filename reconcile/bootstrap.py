@@ -15,25 +15,28 @@ from reconcile import wiring
 from reconcile.alerts.memory import MemoryAlertBook
 from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
-from reconcile.domain.retry import RetryPolicy
-from reconcile.followup import Finished, FollowUp, follow_up
-from reconcile.ports import AuditLog, EnrollmentSource, LearningPlatform, Leases, Progress, Selection
-from reconcile.reconciler import APPLY, DRY_RUN, Ports, Reconciler, RunOptions, RunResult
-from reconcile.reconciler.abort import never_begun
+from reconcile.run.abort import never_begun
+from reconcile.run.follow_up import Finished, FollowUp, follow_up
+from reconcile.run.leases import Leases
+from reconcile.run.options import APPLY, DRY_RUN, Ports, RunOptions, RunResult
+from reconcile.run.ports import AuditLog, LearningPlatform, Progress
+from reconcile.run.reconciler import Reconciler
+from reconcile.run.retry import RetryPolicy
+from reconcile.run.source import EnrollmentSource, Selection
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from reconcile.adapters.frappe import FrappeLms
-    from reconcile.adapters.mongo_orders import MongoOrders
     from reconcile.announcing import Announcing
     from reconcile.audit.log import SqlAuditLog
     from reconcile.drift.find import Looked
     from reconcile.drift.findings import Finding
+    from reconcile.lms.lms import FrappeLms
     from reconcile.mail_setup import Mail
     from reconcile.metrics.metering import Metrics
-    from reconcile.reconciler.dry_run import NoAudit
+    from reconcile.run.dry_run import NoAudit
+    from reconcile.storefront.orders import MongoOrders
 
 T = TypeVar("T")
 
@@ -100,7 +103,7 @@ class App:
 
     def reconciler(self, *, dry_run: bool = False, progress: Progress | None = None) -> Reconciler:
         """The use case over this application's ports; with `dry_run` nothing is written anywhere."""
-        from reconcile.reconciler.dry_run import without_writes
+        from reconcile.run.dry_run import without_writes
 
         ports = without_writes(self.ports) if dry_run else self.ports
         if dry_run and self.mail is not None:
@@ -142,7 +145,7 @@ class App:
     @property
     def _memory(self) -> SqlAuditLog | NoAudit:
         from reconcile.audit.log import SqlAuditLog
-        from reconcile.reconciler.dry_run import NoAudit
+        from reconcile.run.dry_run import NoAudit
 
         if isinstance(self.ports.audit, (SqlAuditLog, NoAudit)):
             return self.ports.audit

@@ -11,7 +11,7 @@ from reconcile.mail.mailing import Mailing, MailTools
 from reconcile.mail.outbox import SqlOutbox, post
 from reconcile.mail.preview import MailPreview
 from reconcile.mail.smtp import SmtpMailer
-from reconcile.reconciler import Ports
+from reconcile.run.options import Ports
 from reconcile.settings import Settings
 from reconcile.settings.mail_rules import course_address, sender, smtp_server
 from reconcile.templates.mail import read_templates

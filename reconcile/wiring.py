@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconcile.base.clock import Clock
-from reconcile.followup import FollowUp
-from reconcile.ports import AuditLog, EnrollmentSource, Leases, Origin
-from reconcile.reconciler import Ports
+from reconcile.run.follow_up import FollowUp
+from reconcile.run.leases import Leases
+from reconcile.run.options import Ports
+from reconcile.run.ports import AuditLog, Origin
+from reconcile.run.source import EnrollmentSource
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-    from reconcile.adapters.frappe import FrappeLms
-    from reconcile.adapters.mongo_newest import NewestSale
-    from reconcile.adapters.mongo_orders import MongoOrders
+    from reconcile.lms.lms import FrappeLms
     from reconcile.mail_setup import Mail
     from reconcile.metrics.metering import Metrics
+    from reconcile.storefront.newest import NewestSale
+    from reconcile.storefront.orders import MongoOrders
 
 
 def mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail | None:
@@ -51,7 +53,7 @@ def follow_ups(
 
 def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:
     """The storefront's database, not yet contacted; closed with `opened`."""
-    from reconcile.adapters.mongo_connect import connect
+    from reconcile.storefront.connect import connect
 
     database = connect(settings.mongodb_uri.get_secret_value(), settings.database)
     opened.callback(database.client.close)
@@ -69,12 +71,12 @@ class Shop:
 
 def shop(settings: Settings, database: Database[dict[str, Any]]) -> Shop:
     """The storefront's orders and its retry queue, read by one shop's rules."""
-    from reconcile.adapters.email_rule import email_problem
-    from reconcile.adapters.mongo import MongoSource
-    from reconcile.adapters.mongo_newest import NewestSale
-    from reconcile.adapters.mongo_orders import MongoOrders
-    from reconcile.adapters.mongo_queue import RetryQueue
-    from reconcile.adapters.mongo_reading import OrderReader
+    from reconcile.storefront.email_rule import email_problem
+    from reconcile.storefront.newest import NewestSale
+    from reconcile.storefront.orders import MongoOrders
+    from reconcile.storefront.reading import OrderReader
+    from reconcile.storefront.retry_queue import RetryQueue
+    from reconcile.storefront.source import MongoSource
 
     collection = settings.mongodb_collection
     queue = RetryQueue(database, name=settings.retry_jobs_collection or None)
@@ -90,7 +92,7 @@ def shop(settings: Settings, database: Database[dict[str, Any]]) -> Shop:
 
 def leases(settings: Settings, database: Database[dict[str, Any]], origin: Origin) -> Leases:
     """Who may write for whom."""
-    from reconcile.adapters.mongo_leases import MongoLeases
+    from reconcile.storefront.leases import MongoLeases
 
     return MongoLeases(database, origin=origin, ttl=settings.lease_ttl, hold=settings.ambiguous_hold)
 
@@ -99,8 +101,8 @@ def platform(
     settings: Settings, opened: ExitStack, clock: Clock, *, metrics: Metrics | None = None
 ) -> FrappeLms:
     """The LMS; closed with `opened`."""
-    from reconcile.adapters.frappe import FrappeLms
-    from reconcile.adapters.frappe_operations import by_purpose
+    from reconcile.lms.lms import FrappeLms
+    from reconcile.lms.operations import by_purpose
 
     key = settings.authorization
     platform = FrappeLms(
@@ -118,7 +120,7 @@ def platform(
 def audit(settings: Settings, opened: ExitStack, *, create: bool) -> AuditLog:
     """The audit database, opened; one that remembers nothing where there is none and none is made."""
     from reconcile.audit.log import open_audit
-    from reconcile.reconciler.dry_run import NoAudit
+    from reconcile.run.dry_run import NoAudit
 
     audit = open_audit(settings.audit_url.get_secret_value(), create=create)
     if audit is None:

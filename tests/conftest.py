@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.adapters.mongo_connect import connect
 from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.storefront.connect import connect
 
 # A developer's own settings must not reach the tests.
 for _name in [name for name in os.environ if name.startswith(("RECONCILE_", "MONGODB_", "FRAPPE_LMS_"))]:

@@ -18,7 +18,7 @@ from reconcile.alerts.texts import Message, bundle, write_message
 from reconcile.base import log
 from reconcile.base.errors import AuditUnavailable, NotificationFailed
 from reconcile.base.redaction import redact
-from reconcile.followup import Finished
+from reconcile.run.follow_up import Finished
 
 _log = log.get_logger(__name__)
 

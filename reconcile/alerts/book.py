@@ -14,7 +14,7 @@ from reconcile.alerts.decision import AlertState
 from reconcile.alerts.memory import told
 from reconcile.audit.store import Store
 from reconcile.audit.tables import alerts, runs
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 
 #: So many successful runs tell the usual interval.
 _FEW = 20

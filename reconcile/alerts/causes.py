@@ -15,8 +15,8 @@ from statistics import median
 from reconcile.alerts.decision import DAY, Cause, Findings, Kind
 from reconcile.alerts.groups import Group, Groups
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import RunStatus
 from reconcile.domain.unmarked import Unmarked
+from reconcile.run.summary import RunStatus
 from reconcile.story.shop_texts import PAID, idle_line, paid_word, queue_counts
 
 #: So many of the usual intervals without a successful run are silence.

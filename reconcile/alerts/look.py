@@ -16,10 +16,11 @@ from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
 from reconcile.base.redaction import escape_controls, excerpt, mask_email, redact
 from reconcile.domain.model import NO_HISTORY, AnyEnrollment
-from reconcile.domain.summary import RunStatus
-from reconcile.ports import AuditLog, EnrollmentSource, Selection
-from reconcile.reconciler import RunOptions, RunResult
-from reconcile.reconciler.unmarked import find_unmarked
+from reconcile.run.options import RunOptions, RunResult
+from reconcile.run.ports import AuditLog
+from reconcile.run.source import EnrollmentSource, Selection
+from reconcile.run.summary import RunStatus
+from reconcile.run.unmarked import find_unmarked
 from reconcile.story.shop_texts import paid_word
 
 _log = log.get_logger(__name__)

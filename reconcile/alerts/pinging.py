@@ -13,8 +13,8 @@ from reconcile import __version__
 from reconcile.base import log
 from reconcile.base.bounded import TookTooLong, within
 from reconcile.base.redaction import excerpt
-from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.followup import Finished
+from reconcile.run.follow_up import Finished
+from reconcile.run.summary import RunStatus, RunSummary
 
 _log = log.get_logger(__name__)
 

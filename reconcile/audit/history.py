@@ -16,7 +16,7 @@ from reconcile.audit import rows
 from reconcile.audit.interventions import ignored_until
 from reconcile.audit.tables import attempts, runs
 from reconcile.domain.model import NO_HISTORY, History, Outcome, Reason
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 
 #: Ids in one query: well below every database's limit of parameters.
 CHUNK = 500

@@ -29,8 +29,8 @@ from reconcile.audit.tables import attempts, people, runs
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import EffectKey, History, Outcome, Verdict
-from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.ports import Intent, OpenAttempt, Origin, RecentRun, Record
+from reconcile.run.ports import Intent, OpenAttempt, Origin, RecentRun, Record
+from reconcile.run.summary import RunStatus, RunSummary
 
 #: Writes what finished attempts, given as rows, owe to others: on the same connection, which it must not end.
 OnOutcomes = Callable[[Connection, Sequence[Mapping[Any, Any]]], None]

@@ -12,7 +12,7 @@ import os
 import socket
 from pathlib import Path
 
-from reconcile.ports import Origin
+from reconcile.run.ports import Origin
 
 _PROC = Path("/proc")
 #: In /proc/PID/stat, counted after the command's closing parenthesis (which may hold blanks itself).

@@ -17,8 +17,9 @@ from reconcile.audit.chain import digests as chain
 from reconcile.audit.chain.digests import Event, Seal, SealKind
 from reconcile.audit.chain.links import lock_seals, seal
 from reconcile.audit.store import Store
-from reconcile.audit.tables import MailStatus, attempts, links, outbox, people, runs, seals
-from reconcile.domain.summary import RunStatus
+from reconcile.audit.tables import attempts, links, outbox, people, runs, seals
+from reconcile.domain.mail_status import MailStatus
+from reconcile.run.summary import RunStatus
 
 #: One transaction takes so many runs at most, and stops after so many attempts.
 RUNS_AT_ONCE = 200

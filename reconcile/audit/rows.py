@@ -14,8 +14,8 @@ from reconcile import __version__
 from reconcile.base.redaction import excerpt, mask_email
 from reconcile.domain.identity import normalise_email
 from reconcile.domain.model import AnyEnrollment, Enrollment, Verdict
-from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.ports import Intent, Origin, Record
+from reconcile.run.ports import Intent, Origin, Record
+from reconcile.run.summary import RunStatus, RunSummary
 
 Row = dict[str, Any]
 

@@ -8,7 +8,6 @@ migration; a test compares both.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -232,24 +231,6 @@ alerts = Table(
     _hash("claimed_by", length=32, optional=True),
     _instant("claimed_until", optional=True),
 )
-
-
-class MailStatus(StrEnum):
-    """Where a mail is. A closed list; docs/operations.md says what to do about each."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    SENT = "sent"
-    BOUNCED = "bounced"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-    FORGOTTEN = "forgotten"
-
-    @property
-    def may_be_sent_again(self) -> bool:
-        """True where a person may decide to try once more."""
-        return self in (MailStatus.BOUNCED, MailStatus.FAILED, MailStatus.UNKNOWN)
-
 
 #: The mails that are owed to learners. Like attempts, a row holds no address.
 outbox = Table(

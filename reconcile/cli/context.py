@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from reconcile.base.errors import ReconcileError
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.bootstrap import App

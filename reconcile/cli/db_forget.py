@@ -13,7 +13,7 @@ from reconcile.base.redaction import mask_email
 from reconcile.cli.asking import confirmed, yes_option
 from reconcile.cli.audit_access import opened_audit
 from reconcile.cli.params import json_option
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.audit.forget import Forgotten, Person

@@ -14,7 +14,7 @@ from reconcile.cli.context import draining
 from reconcile.cli.errors import say
 from reconcile.cli.params import DURATION, json_option
 from reconcile.cli.progress import counting
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.audit.prune import Prunable, Pruned

@@ -11,7 +11,7 @@ from reconcile.base.errors import AuditUnavailable
 from reconcile.cli.audit_access import opened_audit
 from reconcile.cli.params import json_option
 from reconcile.cli.progress import counting
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.audit.chain.digests import Seal

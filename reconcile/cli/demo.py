@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconcile.base.errors import ConfigurationError
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.sandbox.servers import Sandbox

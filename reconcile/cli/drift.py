@@ -17,10 +17,10 @@ from reconcile.cli.context import application, draining
 from reconcile.cli.drift_fix import Repair
 from reconcile.cli.errors import say
 from reconcile.cli.params import emails_option, json_option
-from reconcile.domain.summary import ExitCode
 from reconcile.drift.find import Looked
 from reconcile.drift.findings import DriftKind, Finding
-from reconcile.reconciler.abort import abort_reason
+from reconcile.run.abort import abort_reason
+from reconcile.run.summary import ExitCode
 
 _EPILOG = """\b
 Examples:

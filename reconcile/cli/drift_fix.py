@@ -9,7 +9,7 @@ from reconcile.bootstrap import App
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enrollment, Outcome
 from reconcile.drift.findings import DriftKind, Finding
-from reconcile.ports import Selection
+from reconcile.run.source import Selection
 
 #: Orders that one repair remembers; with more, `--fix` is simply called again.
 _MOST = 10_000

@@ -19,7 +19,7 @@ from reconcile.base.errors import (
     TransientError,
 )
 from reconcile.base.redaction import redact
-from reconcile.domain.summary import ExitCode, RunStatus
+from reconcile.run.summary import ExitCode, RunStatus
 
 _CODES: tuple[tuple[type[ReconcileError], ExitCode], ...] = (
     (ConfigurationError, ExitCode.USAGE),
@@ -55,7 +55,7 @@ def code_of(error: ReconcileError) -> int:
 
 def word_for(error: BaseException) -> str:
     """The word for what cut a command short, as its JSON says it."""
-    from reconcile.reconciler.abort import abort_reason
+    from reconcile.run.abort import abort_reason
 
     return RunStatus.INTERRUPTED if isinstance(error, KeyboardInterrupt) else abort_reason(error)
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import click
 
-from reconcile.adapters.mongo_queue import RetryJob
 from reconcile.base.errors import ReconcileError
 from reconcile.base.redaction import mask_email, redact
 from reconcile.bootstrap import App
 from reconcile.cli.context import application
 from reconcile.cli.explain_look import Look, look
 from reconcile.cli.params import emails_option, json_option
-from reconcile.domain.decision import shop_tried_at, shop_tries
 from reconcile.domain.model import NO_HISTORY, AnyEnrollment, Decision, Enrollment, History
-from reconcile.domain.summary import ExitCode
-from reconcile.ports import Selection
+from reconcile.run.decision import shop_tried_at, shop_tries
+from reconcile.run.source import Selection
+from reconcile.run.summary import ExitCode
+from reconcile.storefront.retry_queue import RetryJob
 from reconcile.story.shop_texts import PAID, paid_word
 from reconcile.story.story import Event, Verdict, concluded, observed
 

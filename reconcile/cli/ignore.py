@@ -13,7 +13,7 @@ from reconcile.cli.context import application
 from reconcile.cli.errors import say
 from reconcile.cli.params import DEADLINE, json_option
 from reconcile.domain.interventions import Intervention, InterventionKind
-from reconcile.ports import AuditLog
+from reconcile.run.ports import AuditLog
 
 _EPILOG = """\b
 Examples:

@@ -24,15 +24,15 @@ def command(*, dry_run: bool) -> int:
     not the whole collection; on a large collection MongoDB builds them in the background.
     """
     settings = load_settings(require=("mongodb", "audit"))
-    from reconcile.adapters import mongo_setup
     from reconcile.audit import schema
     from reconcile.audit.tables import HEAD_REVISION
+    from reconcile.storefront import setup
     from reconcile.wiring import open_database
 
     url = settings.audit_url.get_secret_value()
     with ExitStack() as opened:
         database = open_database(settings, opened)
-        wanted = mongo_setup.indexes(
+        wanted = setup.indexes(
             database, collection=settings.mongodb_collection, queue=settings.retry_jobs_collection or None
         )
         if dry_run:
@@ -48,7 +48,7 @@ def command(*, dry_run: bool) -> int:
             return 0
         before, after = schema.upgrade(url)
         click.echo(f"audit schema: {after}" + ("" if before == after else f" (was {before or 'missing'})"))
-        made = mongo_setup.create_indexes(
+        made = setup.create_indexes(
             database, collection=settings.mongodb_collection, queue=settings.retry_jobs_collection or None
         )
         for index in wanted:

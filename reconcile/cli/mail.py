@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile.audit.tables import MailStatus
 from reconcile.base.redaction import mask_email
 from reconcile.cli.context import load_settings
 from reconcile.cli.errors import say
 from reconcile.cli.params import json_option
-from reconcile.domain.summary import ExitCode
+from reconcile.domain.mail_status import MailStatus
+from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.audit.log import SqlAuditLog

@@ -16,10 +16,10 @@ from reconcile.cli.context import application
 from reconcile.cli.errors import word_for
 from reconcile.cli.params import NO_MATCH, emails_option, json_option, selection_options
 from reconcile.domain.model import ACTIONS, Decision, action_of
-from reconcile.domain.summary import ExitCode
-from reconcile.ports import Selection
-from reconcile.reconciler.survey import Surveyed
-from reconcile.reconciler.verdicts import would_write
+from reconcile.run.source import Selection
+from reconcile.run.summary import ExitCode
+from reconcile.run.survey import Surveyed
+from reconcile.run.verdicts import would_write
 
 _EPILOG = """\b
 Examples:

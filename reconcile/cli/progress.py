@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from reconcile.cli.context import on_terminal
 from reconcile.domain.model import Outcome
-from reconcile.ports import Progress
+from reconcile.run.ports import Progress
 
 
 @contextmanager

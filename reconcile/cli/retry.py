@@ -19,10 +19,10 @@ from reconcile.cli.run import told_in_json
 from reconcile.cli.summary import print_summary
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enroll, Reason, action_of
-from reconcile.domain.summary import ExitCode, RunStatus, RunSummary
-from reconcile.ports import Selection
-from reconcile.reconciler import APPLY
-from reconcile.reconciler.survey import Surveyed
+from reconcile.run.options import APPLY
+from reconcile.run.source import Selection
+from reconcile.run.summary import ExitCode, RunStatus, RunSummary
+from reconcile.run.survey import Surveyed
 
 _EPILOG = """\b
 Examples:

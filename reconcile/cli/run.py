@@ -18,9 +18,9 @@ from reconcile.cli.metering import metering
 from reconcile.cli.params import NO_MATCH, json_option, selection_options
 from reconcile.cli.progress import watching
 from reconcile.cli.summary import print_summary
-from reconcile.ports import Selection
-from reconcile.reconciler import APPLY, DRY_RUN
-from reconcile.reconciler.abort import never_begun
+from reconcile.run.abort import never_begun
+from reconcile.run.options import APPLY, DRY_RUN
+from reconcile.run.source import Selection
 
 _EPILOG = """\b
 Examples:

@@ -11,17 +11,17 @@ from typing import Any
 
 import click
 
-from reconcile.audit.tables import MailStatus
 from reconcile.bootstrap import App
 from reconcile.cli.context import application
 from reconcile.cli.errors import word_for
 from reconcile.cli.params import json_option
-from reconcile.domain.decision import shop_tries
+from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import NO_HISTORY, MalformedEnrollment, Outcome
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.unmarked import Unmarked
-from reconcile.ports import Selection
-from reconcile.reconciler.unmarked import find_unmarked
+from reconcile.run.decision import shop_tries
+from reconcile.run.source import Selection
+from reconcile.run.unmarked import find_unmarked
 from reconcile.story.backlog import Backlog
 from reconcile.story.shop_texts import idle_line, minute, money, queue_line, unmarked_line
 

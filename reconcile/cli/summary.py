@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconcile.domain.messages import SENTENCES
 from reconcile.domain.model import Outcome
-from reconcile.domain.summary import RunStatus, RunSummary
+from reconcile.run.summary import RunStatus, RunSummary
 
 _MEANING = {
     Outcome.ENROLLED: "given access now",

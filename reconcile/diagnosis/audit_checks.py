@@ -15,7 +15,7 @@ from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.audit.tables import HEAD_REVISION
 from reconcile.base.errors import ConfigurationError, ReconcileError
 from reconcile.diagnosis.checks import Check, ok, problem, warning
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 from reconcile.settings import Settings
 from reconcile.story.runs import recent_runs
 

@@ -11,10 +11,11 @@ from itertools import islice
 from reconcile.base.redaction import mask_email
 from reconcile.bootstrap import App
 from reconcile.diagnosis.checks import Check, ok, warning
+from reconcile.domain.identity import normalise_course
 from reconcile.domain.model import NO_HISTORY, MalformedEnrollment, SyncStatus
 from reconcile.domain.unmarked import Unmarked
-from reconcile.ports import Selection
-from reconcile.reconciler.unmarked import find_unmarked
+from reconcile.run.source import Selection
+from reconcile.run.unmarked import find_unmarked
 from reconcile.story.backlog import Backlog
 from reconcile.story.shop_texts import UNMARKED_REMEDY, money, unmarked_line
 
@@ -77,7 +78,7 @@ def _courses(wanted: Mapping[str, int], there: Mapping[str, bool] | None) -> Ite
     if there is None:
         yield ok(_COURSES, "courses", "the key may not list them; what is missing shows when enrolling")
         return
-    by_name = {name.strip().lower(): (name, published) for name, published in there.items()}
+    by_name = {normalise_course(name): (name, published) for name, published in there.items()}
     fine = 0
     for course, count in sorted(wanted.items(), key=lambda item: (-item[1], item[0])):
         found = by_name.get(course)

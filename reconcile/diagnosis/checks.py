@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 
 
 class Grade(StrEnum):

@@ -12,7 +12,7 @@ from reconcile.diagnosis.backlog_checks import backlog_checks
 from reconcile.diagnosis.checks import Check, Diagnosis, Grade, ok, problem, skipped
 from reconcile.diagnosis.lms_checks import key_checks, lms_checks
 from reconcile.diagnosis.mongo_checks import mongo_checks
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 from reconcile.settings import Settings
 
 _REST = ("mongodb", "lms", "key", "audit", "backlog")
@@ -40,7 +40,7 @@ def _checks(load: Callable[[], Settings]) -> Iterator[Check]:
             app = opened.enter_context(build(settings, create_audit=False))
         except AuditUnavailable:
             # Said above; the rest is looked at without it.
-            from reconcile.reconciler.dry_run import NoAudit
+            from reconcile.run.dry_run import NoAudit
 
             app = opened.enter_context(build(settings, audit=NoAudit()))
         except ConfigurationError as error:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from reconcile.adapters.frappe_probe import Present
-from reconcile.adapters.tls import certificate_end
 from reconcile.base.errors import AuthenticationFailed, ReconcileError, TerminalError
 from reconcile.bootstrap import App
 from reconcile.diagnosis.checks import Check, ok, problem, skipped, warning
-from reconcile.domain.summary import ExitCode
+from reconcile.lms.http.tls import certificate_end
+from reconcile.lms.probe import Present
+from reconcile.run.summary import ExitCode
 
 _LMS, _KEY = "lms", "key"
 _MODERATOR = "Moderator"

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
-from reconcile.adapters import mongo_health, mongo_setup
-from reconcile.adapters.mongo_health import MongoHealth
-from reconcile.adapters.mongo_queue import RetryQueue
 from reconcile.base.errors import ConfigurationError, ReconcileError
 from reconcile.diagnosis.checks import Check, ok, problem, warning
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import ExitCode
+from reconcile.run.summary import ExitCode
 from reconcile.settings import Settings
+from reconcile.storefront import health, setup
+from reconcile.storefront.health import MongoHealth
+from reconcile.storefront.retry_queue import RetryQueue
 from reconcile.story.shop_texts import WORKER_REMEDY, idle_line, queue_counts
 from reconcile.wiring import open_database
 
@@ -27,9 +27,9 @@ def mongo_checks(settings: Settings) -> Iterator[Check]:
     with ExitStack() as opened:
         try:
             database = open_database(settings, opened)
-            seen = mongo_health.look(database, collection=settings.mongodb_collection)
+            seen = health.look(database, collection=settings.mongodb_collection)
             name, now = settings.retry_jobs_collection or None, datetime.now(UTC)
-            indexes = mongo_setup.indexes(database, collection=settings.mongodb_collection, queue=name)
+            indexes = setup.indexes(database, collection=settings.mongodb_collection, queue=name)
             queue = RetryQueue(database, name=name).look(now)
         except ConfigurationError as error:
             yield problem(_AREA, "reachable", "; ".join(error.problems), error.hint or "correct MONGODB_URI")

@@ -1,6 +1,7 @@
 """One spelling for each learner and course: normalised here and nowhere else, so that look-ups meet. Pure.
 
-Trimmed and lower-cased, as the storefront does and as the LMS compares them.
+Trimmed and lower-cased, as the storefront does and as the LMS compares them, letter by letter (FRAPPE 3.5):
+`casefold` would make one of `ß` and `ss`, which are two people.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ MAX_NAME = 140
 PLACEHOLDERS = ("temp_*@placeholder.com",)
 
 
-def normalise_email(value: str) -> str:
-    """The storefront's rule: trimmed, lower case."""
+def normalise_name(value: str) -> str:
+    """How the LMS compares the names of its documents, users and courses among them."""
     return value.strip().lower()
+
+
+def normalise_email(value: str) -> str:
+    """The storefront's rule for an address, which is the LMS's for a user."""
+    return normalise_name(value)
 
 
 def normalise_course(value: str) -> str:
-    """Trimmed, lower case: the LMS compares course names without regard to case."""
-    return value.strip().lower()
+    """The LMS's rule for a course."""
+    return normalise_name(value)
 
 
 def is_placeholder(email: str, patterns: Sequence[str] = PLACEHOLDERS) -> bool:

@@ -7,32 +7,14 @@ Stripe's repetition is answered "already processing", and the order stays as it 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from reconcile.domain.model import AnyEnrollment
-from reconcile.domain.order_times import PAID_EVENT, instant
 
-#: A webhook that lives marks the order within seconds.
-PATIENCE = timedelta(minutes=15)
 #: So many orders are named, the oldest first.
 _MOST = 20
-
-
-def is_unmarked(document: Mapping[str, Any], now: datetime) -> bool:
-    """Whether this order was paid long enough ago to be marked, and is not.
-
-    An event that does not tell when it came, or that is to come, is old: no webhook writes such a one.
-    """
-    events = document.get("stripeEvents")
-    if document.get("status") == "paid" or not isinstance(events, list):
-        return False
-    paid = [event for event in events if isinstance(event, Mapping) and event.get("eventType") == PAID_EVENT]
-    came = [instant(event.get("processedAt")) for event in paid]
-    return any(at is None or abs(now - at) >= PATIENCE for at in came)
 
 
 @dataclass(kw_only=True)

@@ -12,10 +12,10 @@ from itertools import islice
 from typing import Protocol
 
 from reconcile.base.errors import AuthenticationFailed, ConfigurationError
-from reconcile.domain.guards import is_suddenly_empty
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Reason
 from reconcile.drift.findings import Finding, ghosts, roster_drift
-from reconcile.ports import RecentRun, Sight
+from reconcile.run.guards import is_suddenly_empty
+from reconcile.run.ports import RecentRun, Sight
 
 #: Pairs that one LMS request looks up or lists.
 PORTION = 500

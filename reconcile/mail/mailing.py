@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from reconcile.audit.tables import MailStatus
 from reconcile.base import log
 from reconcile.base.clock import Clock
 from reconcile.base.errors import MailUnavailable, ReconcileError
 from reconcile.base.redaction import mask_email
-from reconcile.followup import Finished
+from reconcile.domain.mail_status import MailStatus
 from reconcile.mail.composer import Composer
 from reconcile.mail.ports import Claim, Due, Mailer, MailSession, Outbox
 from reconcile.mail.rules import Later, MailAnswer, Unclear, conclude
-from reconcile.ports import LearningPlatform, Origin
+from reconcile.run.follow_up import Finished
+from reconcile.run.ports import LearningPlatform, Origin
 from reconcile.templates.mail import TemplateProblem
 
 _log = log.get_logger(__name__)

@@ -20,12 +20,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from reconcile.audit.process import is_alive
 from reconcile.audit.schema import read_secret
 from reconcile.audit.store import Store
-from reconcile.audit.tables import MailStatus, outbox, people
+from reconcile.audit.tables import outbox, people
 from reconcile.base.redaction import excerpt
+from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import UNNAMED_LMS_ID
 from reconcile.mail.ports import Claim, Due, Stored
 from reconcile.mail.rules import MAILED, MailEnd
-from reconcile.ports import Origin
+from reconcile.run.ports import Origin
 
 _NAME_LENGTH = 32
 _AGAIN = tuple(status.value for status in MailStatus if status.may_be_sent_again)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from reconcile.audit.tables import MailStatus
+from reconcile.domain.mail_status import MailStatus
 from reconcile.mail.rules import MailAnswer, MailEnd
-from reconcile.ports import Origin
+from reconcile.run.ports import Origin
 
 
 @dataclass(frozen=True, kw_only=True)

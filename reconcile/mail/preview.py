@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from reconcile.audit.tables import MailStatus
 from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
+from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import AnyEnrollment, Enrollment, Verdict
 from reconcile.mail.composer import Composer
 from reconcile.mail.ports import Mail, Outbox
 from reconcile.mail.rules import MAILED
-from reconcile.ports import AuditLog, Intent, LearningPlatform, Record
-from reconcile.reconciler import Ports
+from reconcile.run.options import Ports
+from reconcile.run.ports import AuditLog, Intent, LearningPlatform, Record
 from reconcile.templates.mail import TemplateProblem
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconcile.audit.tables import MailStatus
+from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import Outcome
-from reconcile.domain.retry import RetryPolicy
+from reconcile.run.retry import RetryPolicy
 
 #: What is mailed: access that a run gave, or found to have given. `already_enrolled` is not our doing.
 MAILED = frozenset({Outcome.ENROLLED, Outcome.RECOVERED})

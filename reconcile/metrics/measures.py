@@ -14,7 +14,7 @@ from decimal import Decimal
 from reconcile.domain.histogram import Histogram
 from reconcile.domain.model import Outcome, Reason, SyncStatus
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import WAITS, RunStatus, RunSummary
+from reconcile.run.summary import WAITS, RunStatus, RunSummary
 from reconcile.story.backlog import UNSET, Backlog
 
 #: How a run that is over has ended.

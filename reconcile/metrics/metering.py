@@ -14,12 +14,12 @@ from datetime import datetime
 from reconcile.base import log
 from reconcile.base.errors import ReconcileError, StoreUnavailable
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.followup import Finished
 from reconcile.metrics.measures import Standing, Tally
-from reconcile.ports import Selection
-from reconcile.reconciler import Ports
-from reconcile.reconciler.unmarked import find_unmarked
+from reconcile.run.follow_up import Finished
+from reconcile.run.options import Ports
+from reconcile.run.source import Selection
+from reconcile.run.summary import RunStatus, RunSummary
+from reconcile.run.unmarked import find_unmarked
 from reconcile.story.backlog import Backlog
 
 _log = log.get_logger(__name__)

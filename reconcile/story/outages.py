@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 
 
 @dataclass(kw_only=True)

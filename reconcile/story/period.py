@@ -11,7 +11,7 @@ from sqlalchemy import Connection, distinct, func, select
 from reconcile.audit import tables
 from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 
 
 @dataclass(frozen=True, kw_only=True)

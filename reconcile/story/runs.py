@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from reconcile.audit import tables
 from reconcile.domain.instants import as_utc
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 
 #: Runs may overlap: the newest to begin need not be the newest to end.
 _NEWEST = 20

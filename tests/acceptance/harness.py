@@ -23,7 +23,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from reconcile.audit.log import open_audit
-from reconcile.ports import Intent
+from reconcile.run.ports import Intent
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.mongo_server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconcile.audit.log import open_audit
-from reconcile.domain.summary import RunStatus, RunSummary
+from reconcile.run.summary import RunStatus, RunSummary
 from tests.acceptance.harness import World, program
 from tests.fakes.audit_samples import HERE, record
 

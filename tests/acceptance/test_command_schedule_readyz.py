@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.mongo_connect import connect
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import load_site
 from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.storefront.connect import connect
 from tests.acceptance.asking import Schedule
 from tests.acceptance.harness import SECRETS, World, until
 

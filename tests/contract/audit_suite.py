@@ -22,8 +22,8 @@ from reconcile.domain.model import (
     Reason,
     Verdict,
 )
-from reconcile.domain.summary import RunStatus
-from reconcile.ports import AuditLog, Origin, Record
+from reconcile.run.ports import AuditLog, Origin, Record
+from reconcile.run.summary import RunStatus
 from tests.fakes.audit_samples import (
     ELSEWHERE,
     ENROLLED,

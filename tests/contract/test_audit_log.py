@@ -12,7 +12,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.contract.audit_suite")
 
-from reconcile.ports import AuditLog  # noqa: E402
+from reconcile.run.ports import AuditLog  # noqa: E402
 from tests.contract.audit_suite import AuditLogContract, dead_process  # noqa: E402
 from tests.fakes.audit import InMemoryAuditLog  # noqa: E402
 from tests.fakes.audit_file import new_audit  # noqa: E402

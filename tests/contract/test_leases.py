@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.adapters import mongo_leases
-from reconcile.adapters.mongo_leases import MongoLeases
 from reconcile.domain.model import EffectKey
-from reconcile.ports import Leases, Origin
+from reconcile.run.leases import Leases
+from reconcile.run.ports import Origin
+from reconcile.storefront import leases as mongo_leases
+from reconcile.storefront.leases import MongoLeases
 from tests.fakes.world import FakeClock, FakeLeases
 
 TTL, HOLD = 0.6, 1.2

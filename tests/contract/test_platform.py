@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from reconcile.adapters.frappe import FrappeLms
-from reconcile.domain.answers import AlreadyThere, Created
-from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import (
     CourseMissing,
     CourseUnpublished,
@@ -21,8 +18,11 @@ from reconcile.domain.model import (
     NotEnrolled,
     Unknown,
 )
-from reconcile.ports import LearningPlatform
+from reconcile.lms.lms import FrappeLms
+from reconcile.run.answers import AlreadyThere, Created
+from reconcile.run.ports import LearningPlatform
 from reconcile.sandbox.lms_server import FrappeStandIn
+from reconcile.storefront.documents import parse_enrollment
 from tests.fakes.world import FakeLms, any_text_with_at, order
 
 KEY = "token key_integration:secret_integration"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.mongo_ids import document_id
 from reconcile.domain.model import EffectKey, Outcome, Reason, Verdict
 from reconcile.domain.shop_queue import NO_JOB, ShopQueue
-from reconcile.ports import EnrollmentSource, Selection, WriteBack
+from reconcile.run.source import EnrollmentSource, Selection, WriteBack
+from reconcile.storefront.ids import document_id
 from tests.fakes.mongo_shop import mongo_source
 from tests.fakes.world import NOON, FakeSource, order
 

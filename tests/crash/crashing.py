@@ -17,8 +17,10 @@ from typing import Any
 
 from pymongo import monitoring
 
-from reconcile.ports import AuditLog, EnrollmentSource, LearningPlatform, Leases
-from reconcile.reconciler import Ports
+from reconcile.run.leases import Leases
+from reconcile.run.options import Ports
+from reconcile.run.ports import AuditLog, LearningPlatform
+from reconcile.run.source import EnrollmentSource
 
 #: The ports that have effects outside, by their names in `Ports`.
 PORTS: dict[str, type] = {

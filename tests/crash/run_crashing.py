@@ -16,18 +16,11 @@ import sys
 
 from pymongo import monitoring
 
-import reconcile.adapters.email_rule
-import reconcile.adapters.frappe
-import reconcile.adapters.mongo
-import reconcile.adapters.mongo_leases
-
 # What a run imports on its way, imported at once: the fork server pays for it, its children do not.
-import reconcile.audit.log
-import reconcile.audit.process  # noqa: F401
 from reconcile import bootstrap
 from reconcile.base import log
 from reconcile.cli import context
-from reconcile.reconciler import Reconciler
+from reconcile.run.reconciler import Reconciler
 from reconcile.settings import Settings
 from tests.crash.crashing import Point, Trap, WireTrap, trapped
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.mongo_leases import MongoLeases
-from reconcile.ports import Origin
+from reconcile.run.ports import Origin
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.storefront.leases import MongoLeases
 from tests.crash import points, promises
 from tests.crash.crashing import WIRE, Point, steps_of_the_ports
 from tests.crash.forks import ForkServer

@@ -19,15 +19,15 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from reconcile.audit.log import open_audit
-from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import Enrollment
-from reconcile.domain.summary import RunSummary
-from reconcile.ports import Intent, Origin
+from reconcile.run.ports import Intent, Origin
+from reconcile.run.summary import RunSummary
 from reconcile.sandbox.lms_calls import Call
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import Site, load_site
 from reconcile.sandbox.mongo_server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
+from reconcile.storefront.documents import parse_enrollment
 
 Document = dict[str, Any]
 Pair = tuple[str, str]

@@ -14,10 +14,6 @@ import pytest
 import requests.exceptions as theirs
 import sqlalchemy.exc
 
-from reconcile.adapters.frappe_answers import CONFIRM_METHOD, confirmed
-from reconcile.adapters.http_answer import Answer
-from reconcile.adapters.http_errors import MAPPING, Fault, to_error
-from reconcile.adapters.mongo_errors import HINTS, store_errors, translate
 from reconcile.audit.errors import Place, mapped
 from reconcile.base.errors import (
     AmbiguousWrite,
@@ -30,8 +26,12 @@ from reconcile.base.errors import (
     ServiceUnavailable,
     StoreUnavailable,
 )
-from reconcile.domain.answers import EnrollAnswer, Garbled, Unanswered, Unserved, WriteResult, conclude
 from reconcile.domain.model import Enrolled, NotEnrolled, Reason
+from reconcile.lms.answers import CONFIRM_METHOD, confirmed
+from reconcile.lms.http.answer import Answer
+from reconcile.lms.http.errors import MAPPING, Fault, to_error
+from reconcile.run.answers import EnrollAnswer, Garbled, Unanswered, Unserved, WriteResult, conclude
+from reconcile.storefront.errors import HINTS, store_errors, translate
 from tests.docs.documents import OPERATIONS, section
 
 ROWS = [
@@ -56,7 +56,7 @@ def _sent(status: int, body: bytes = HTML) -> EnrollAnswer | ReconcileError:
 
 
 def _result(found: EnrollAnswer | ReconcileError) -> WriteResult:
-    """As `reconcile.reconciler.writing` makes values of what a write raises."""
+    """As `reconcile.run.writing` makes values of what a write raises."""
     match found:
         case RateLimited():
             return Unserved(reason=Reason.RATE_LIMITED, error="", certain=True)

@@ -8,9 +8,9 @@ from dataclasses import fields
 import pytest
 
 from jobs.registry import JOBS
-from reconcile.audit.tables import MailStatus
+from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import DUPLICATE_PAYMENT, ODD_ORDER, SYNC_STATUS, Outcome, Reason
-from reconcile.domain.summary import MAX_ENROLLS, AbortReason, ExitCode, RunStatus
+from reconcile.run.summary import MAX_ENROLLS, AbortReason, ExitCode, RunStatus
 from reconcile.story.remedies import REMEDIES
 from reconcile.templates.mail import Facts
 from tests.docs.documents import OPERATIONS, README, ROOT, first_cells, section

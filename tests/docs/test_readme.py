@@ -18,8 +18,8 @@ import pytest
 
 from reconcile.cli import COMMANDS, cli
 from reconcile.domain.model import Outcome
-from reconcile.domain.summary import ExitCode
 from reconcile.reports import COLUMNS, View
+from reconcile.run.summary import ExitCode
 from reconcile.sandbox.servers import Sandbox, running
 from reconcile.settings import SETTINGS, SettingDoc
 from tests.docs.documents import (

@@ -21,8 +21,8 @@ from reconcile.domain.model import (
     Reason,
     Verdict,
 )
-from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.ports import Intent, OpenAttempt, Origin, RecentRun, Record
+from reconcile.run.ports import Intent, OpenAttempt, Origin, RecentRun, Record
+from reconcile.run.summary import RunStatus, RunSummary
 
 
 @dataclass

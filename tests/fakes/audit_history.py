@@ -19,8 +19,8 @@ from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.audit.prune import prune
 from reconcile.audit.schema import read_secret
 from reconcile.domain.model import MalformedEnrollment, Reason
-from reconcile.domain.summary import RunStatus
-from reconcile.ports import Intent, Record
+from reconcile.run.ports import Intent, Record
+from reconcile.run.summary import RunStatus
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import (
     ELSEWHERE,

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from reconcile.audit.process import current_origin
 from reconcile.domain.model import Enrollment, Outcome, Reason, Verdict
-from reconcile.domain.summary import RunSummary
-from reconcile.ports import Intent, Origin, Record
+from reconcile.run.ports import Intent, Origin, Record
+from reconcile.run.summary import RunSummary
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HERE = current_origin()

@@ -22,8 +22,8 @@ from reconcile.domain.model import (
     Reason,
     Verdict,
 )
-from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.ports import Intent, Record
+from reconcile.run.ports import Intent, Record
+from reconcile.run.summary import RunStatus, RunSummary
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import HERE
 

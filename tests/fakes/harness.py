@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconcile.domain.retry import RetryPolicy
-from reconcile.ports import Origin
-from reconcile.reconciler import Ports, Reconciler, RunOptions, RunResult
+from reconcile.run.options import Ports, RunOptions, RunResult
+from reconcile.run.ports import Origin
+from reconcile.run.reconciler import Reconciler
+from reconcile.run.retry import RetryPolicy
 from tests.fakes.audit import InMemoryAuditLog
 from tests.fakes.world import FakeClock, FakeLeases, FakeLms, FakeSource, outcomes
 

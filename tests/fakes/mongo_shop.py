@@ -6,12 +6,12 @@ from typing import Any
 
 from pymongo.database import Database
 
-from reconcile.adapters.email_rule import email_problem
-from reconcile.adapters.mongo import MongoSource
-from reconcile.adapters.mongo_orders import MongoOrders
-from reconcile.adapters.mongo_queue import RetryQueue
-from reconcile.adapters.mongo_reading import OrderReader
 from reconcile.domain.identity import PLACEHOLDERS
+from reconcile.storefront.email_rule import email_problem
+from reconcile.storefront.orders import MongoOrders
+from reconcile.storefront.reading import OrderReader
+from reconcile.storefront.retry_queue import RetryQueue
+from reconcile.storefront.source import MongoSource
 
 
 def mongo_source(

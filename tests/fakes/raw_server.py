@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from reconcile.adapters.http import Http
+from reconcile.lms.http.client import Http
 
 Handler = Callable[[socket.socket, int], None]
 

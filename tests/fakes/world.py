@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from reconcile.domain.answers import AlreadyThere, Created, EnrollAnswer, Refused
-from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import (
     SYNC_STATUS,
     AnyEnrollment,
@@ -29,8 +27,13 @@ from reconcile.domain.model import (
     Unknown,
 )
 from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
-from reconcile.domain.unmarked import Unmarked, is_unmarked
-from reconcile.ports import Lease, Selection, Sight, WriteBack
+from reconcile.domain.unmarked import Unmarked
+from reconcile.run.answers import AlreadyThere, Created, EnrollAnswer, Refused
+from reconcile.run.leases import Lease
+from reconcile.run.ports import Sight
+from reconcile.run.source import Selection, WriteBack
+from reconcile.storefront.documents import parse_enrollment
+from reconcile.storefront.order_times import is_unmarked
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

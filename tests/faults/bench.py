@@ -18,8 +18,8 @@ from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.base.clock import SystemClock
 from reconcile.bootstrap import App, build
 from reconcile.domain.model import EffectKey
-from reconcile.ports import LearningPlatform
-from reconcile.reconciler import RunResult
+from reconcile.run.options import RunResult
+from reconcile.run.ports import LearningPlatform
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.servers import KEY

@@ -23,7 +23,8 @@ from sqlalchemy import event
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.base.errors import AuditUnavailable
-from reconcile.ports import EnrollAnswer, Enrollment, LearningPlatform
+from reconcile.run.answers import EnrollAnswer
+from reconcile.run.ports import Enrollment, LearningPlatform
 from tests.fakes.audit_file import new_audit
 from tests.faults.bench import Bench
 

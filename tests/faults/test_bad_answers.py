@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.adapters.frappe import FrappeLms
-from reconcile.adapters.http_answer import Answer
 from reconcile.base.errors import AmbiguousWrite, ServiceUnavailable
 from reconcile.base.redaction import register_secret
 from reconcile.domain.model import EffectKey
-from reconcile.domain.summary import RunStatus
+from reconcile.lms.http.answer import Answer
+from reconcile.lms.lms import FrappeLms
+from reconcile.run.summary import RunStatus
 from reconcile.sandbox.servers import KEY
 from tests.fakes.harness import World
 from tests.fakes.lines import ADDRESS, SECRET, everything_logged, shows_no_secret

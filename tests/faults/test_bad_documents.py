@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconcile.base.redaction import register_secret
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 from tests.fakes.lines import ADDRESS, SECRET, everything_logged, shows_no_secret
 from tests.fakes.world import order
 from tests.faults.bench import COURSE, Bench

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 
-from reconcile.adapters.frappe import FrappeLms, Via
-from reconcile.domain.summary import RunSummary
+from reconcile.lms.lms import FrappeLms, Via
+from reconcile.run.summary import RunSummary
 from reconcile.sandbox.lms_faults import KINDS, Fault
 from reconcile.sandbox.lms_server import FrappeStandIn
 from reconcile.sandbox.lms_site import load_site

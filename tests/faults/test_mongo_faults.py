@@ -16,13 +16,14 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from reconcile.adapters import mongo_connect
-from reconcile.adapters.mongo_connect import connect
 from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.model import Enrollment
-from reconcile.ports import EnrollAnswer, LearningPlatform
-from reconcile.reconciler import RunResult
+from reconcile.run.answers import EnrollAnswer
+from reconcile.run.options import RunResult
+from reconcile.run.ports import LearningPlatform
 from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.storefront import connect as mongo_connect
+from reconcile.storefront.connect import connect
 from tests.fakes.audit_file import new_audit
 from tests.faults.bench import Bench
 

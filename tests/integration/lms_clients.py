@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from decimal import Decimal
 from typing import Any
 
-from reconcile.adapters.frappe import FrappeLms
 from reconcile.domain.model import EffectKey, Enrollment
+from reconcile.lms.lms import FrappeLms
 
 KEY = EffectKey("student1@example.com", "python-basics")
 #: Seconds that the clients wait, and longer than that.

@@ -11,13 +11,13 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
 
 from jobs.registry import job_named
 from jobs.scheduler import Scheduler
-from reconcile.adapters.mongo_newest import NewestSale
 from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
 from reconcile.alerts.decision import Cause, Findings, Kind, decide_alerts
 from reconcile.alerts.memory import MemoryAlertBook
 from reconcile.announcing import could_not_begin, judge_silence
 from reconcile.base.errors import ConfigurationError, StoreUnavailable
-from reconcile.ports import Selection
+from reconcile.run.source import Selection
+from reconcile.storefront.newest import NewestSale
 from tests.acceptance.harness import until
 from tests.fakes.receiver import closed_port
 from tests.integration.watched import MINUTES, Watched

@@ -17,7 +17,7 @@ from reconcile.audit.schema import read_secret
 from reconcile.audit.space import rewrite
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import MalformedEnrollment, Reason
-from reconcile.ports import Intent, Record
+from reconcile.run.ports import Intent, Record
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, close, verified, write
 from tests.fakes.audit_samples import (

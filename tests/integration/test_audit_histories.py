@@ -21,7 +21,7 @@ from reconcile.audit.forget import forget
 from reconcile.audit.log import SqlAuditLog
 from reconcile.audit.prune import prune
 from reconcile.audit.schema import read_secret
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, tampered, verified, write
 from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, REFUSED, record, summary

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.http import Answer
 from reconcile.base.errors import (
     AmbiguousWrite,
     AuthenticationFailed,
@@ -18,12 +17,13 @@ from reconcile.base.errors import (
     ReconcileError,
     ServiceUnavailable,
 )
-from reconcile.domain.answers import AlreadyThere, Created, Refused
 from reconcile.domain.model import (
     Enrolled,
     NotEnrolled,
     Reason,
 )
+from reconcile.lms.http.client import Answer
+from reconcile.run.answers import AlreadyThere, Created, Refused
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn
 from tests.integration.lms_clients import HANGING, KEY, Clients, order

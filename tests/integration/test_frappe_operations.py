@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from reconcile.adapters.frappe_operations import PURPOSES, by_purpose
 from reconcile.base.errors import ReconcileError
 from reconcile.domain.model import EffectKey
+from reconcile.lms.operations import PURPOSES, by_purpose
 from reconcile.metrics.measures import OPERATIONS, Tally
 from reconcile.sandbox.lms_faults import Fault
 from reconcile.sandbox.lms_server import FrappeStandIn

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from reconcile.audit.log import SqlAuditLog
-from reconcile.audit.tables import MailStatus
 from reconcile.base.errors import ServiceUnavailable
+from reconcile.domain.mail_status import MailStatus
 from reconcile.mail import mailing
 from reconcile.mail.composer import Composer
 from reconcile.mail.mailing import Mailing, MailTools
 from reconcile.mail.outbox import SqlOutbox, post
 from reconcile.mail.rules import MAX_TRIES
 from reconcile.mail.smtp import SmtpMailer
-from reconcile.ports import Intent
+from reconcile.run.ports import Intent
 from reconcile.settings.mail_rules import SmtpServer, sender
 from reconcile.templates.mail import read_templates
 from tests.fakes.audit_file import new_audit

@@ -10,12 +10,6 @@ import pytest
 from bson import DatetimeMS, ObjectId
 from pymongo.database import Database
 
-from reconcile.adapters.email_rule import email_problem
-from reconcile.adapters.mongo import MongoSource
-from reconcile.adapters.mongo_ids import document_id, enrollment_id
-from reconcile.adapters.mongo_scan import CLAUSES
-from reconcile.adapters.mongo_setup import create_indexes, indexes
-from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import (
     EffectKey,
     Enrollment,
@@ -24,7 +18,13 @@ from reconcile.domain.model import (
     Reason,
     Verdict,
 )
-from reconcile.ports import Selection, WriteBack
+from reconcile.run.source import Selection, WriteBack
+from reconcile.storefront.documents import parse_enrollment
+from reconcile.storefront.email_rule import email_problem
+from reconcile.storefront.ids import document_id, enrollment_id
+from reconcile.storefront.scan import CLAUSES
+from reconcile.storefront.setup import create_indexes, indexes
+from reconcile.storefront.source import MongoSource
 from tests.fakes.mongo_shop import mongo_source
 from tests.fakes.world import order
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from reconcile.alerts.memory import MemoryAlertBook
 from reconcile.bootstrap import App, build
-from reconcile.reconciler import RunResult
+from reconcile.run.options import RunResult
 from reconcile.settings import Settings
 from tests.fakes.receiver import Receiver
 from tests.fakes.world import FakeClock

@@ -18,10 +18,10 @@ from sqlalchemy import event, text
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.base.errors import AmbiguousWrite, RateLimited, ReconcileError, ServiceUnavailable
-from reconcile.domain.answers import EnrollAnswer
 from reconcile.domain.model import EffectKey, Enrollment, Observation
-from reconcile.domain.summary import RunSummary
-from reconcile.ports import Sight
+from reconcile.run.answers import EnrollAnswer
+from reconcile.run.ports import Sight
+from reconcile.run.summary import RunSummary
 from tests.fakes.audit_file import new_audit
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, FakeClock, FakeLms, order

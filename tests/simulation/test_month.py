@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from reconcile.base.errors import AmbiguousWrite
-from reconcile.domain.answers import Created
-from reconcile.domain.breaker import THRESHOLD
 from reconcile.domain.model import EffectKey
-from reconcile.domain.retry import RetryPolicy
-from reconcile.domain.summary import RunStatus
-from reconcile.reconciler import RunOptions
+from reconcile.run.answers import Created
+from reconcile.run.breaker import THRESHOLD
+from reconcile.run.options import RunOptions
+from reconcile.run.retry import RetryPolicy
+from reconcile.run.summary import RunStatus
 from tests.fakes.lines import warnings_counted
 from tests.fakes.world import NOON, refuse
 from tests.simulation.shop import RUNS_A_DAY, WEATHERS, Shop, Storm, key

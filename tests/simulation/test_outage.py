@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from reconcile.domain.breaker import THRESHOLD
-from reconcile.domain.summary import RunSummary
-from reconcile.reconciler import RunOptions
+from reconcile.run.breaker import THRESHOLD
+from reconcile.run.options import RunOptions
+from reconcile.run.summary import RunSummary
 from tests.fakes.lines import warnings_counted
 from tests.fakes.world import NOON
 from tests.simulation.shop import DOWN, WEATHERS, Shop, Storm

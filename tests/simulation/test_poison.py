@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ServiceUnavailable
-from reconcile.domain.breaker import MAX_DISPROVED, MAX_EXCUSED
-from reconcile.domain.retry import RetryPolicy
-from reconcile.domain.summary import RunStatus
+from reconcile.run.breaker import MAX_DISPROVED, MAX_EXCUSED
+from reconcile.run.retry import RetryPolicy
+from reconcile.run.summary import RunStatus
 from tests.fakes.world import fail, refuse
 from tests.simulation.shop import RUNS_A_DAY, Shop, key
 

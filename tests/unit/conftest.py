@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconcile.adapters.http import Http
 from reconcile.base.redaction import forget_secrets
+from reconcile.lms.http.client import Http
 from tests.fakes.raw_server import Edge, Handler, Serve, Server
 
 

@@ -15,8 +15,8 @@ from reconcile.alerts.decision import DAY, Kind
 from reconcile.alerts.groups import MOST_SAMPLES, Groups, group_of
 from reconcile.domain.model import NO_HISTORY, History, MalformedEnrollment, Outcome, Reason
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import RunStatus
 from reconcile.domain.unmarked import Unmarked
+from reconcile.run.summary import RunStatus
 from tests.fakes.audit_samples import enrollment
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from reconcile.alerts.causes import Emptiness, RunEnd, Situation, find_causes, usual_interval
 from reconcile.alerts.decision import DAY, Kind
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR, RUN = timedelta(hours=1), timedelta(minutes=5)

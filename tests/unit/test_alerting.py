@@ -17,11 +17,11 @@ from reconcile.alerts.pinging import Pinging
 from reconcile.alerts.ports import Level
 from reconcile.base.errors import AuditUnavailable, NotificationFailed, ServiceUnavailable, StoreUnavailable
 from reconcile.domain.model import Outcome
-from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.followup import Finished
-from reconcile.ports import Selection
-from reconcile.reconciler import RunOptions, RunResult
-from reconcile.reconciler.abort import never_begun
+from reconcile.run.abort import never_begun
+from reconcile.run.follow_up import Finished
+from reconcile.run.options import RunOptions, RunResult
+from reconcile.run.source import Selection
+from reconcile.run.summary import RunStatus, RunSummary
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, order
 

@@ -6,19 +6,6 @@ from typing import Any
 
 import pytest
 
-from reconcile.domain.answers import (
-    AlreadyThere,
-    Conclusion,
-    Created,
-    Garbled,
-    Refused,
-    Unanswered,
-    Unserved,
-    conclude,
-    excuse,
-    judge,
-)
-from reconcile.domain.breaker import Breaker, may_be_excused
 from reconcile.domain.messages import SENTENCES, sentence
 from reconcile.domain.model import (
     UNNAMED_LMS_ID,
@@ -31,7 +18,20 @@ from reconcile.domain.model import (
     Reason,
     Verdict,
 )
-from reconcile.domain.retry import RetryPolicy
+from reconcile.run.answers import (
+    AlreadyThere,
+    Conclusion,
+    Created,
+    Garbled,
+    Refused,
+    Unanswered,
+    Unserved,
+    conclude,
+    excuse,
+    judge,
+)
+from reconcile.run.breaker import Breaker, may_be_excused
+from reconcile.run.retry import RetryPolicy
 
 CREATED = Created(lms_id="n1", http_status=200)
 REFUSED = Refused(reason=Reason.LMS_REJECTED, error="no", http_status=417)

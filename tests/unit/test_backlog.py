@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from reconcile.domain.documents import parse_enrollment
+from reconcile.storefront.documents import parse_enrollment
 from reconcile.story.backlog import Backlog
 from tests.fakes.world import NOON, any_text_with_at, order
 

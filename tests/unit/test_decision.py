@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.decision import decide, shop_hold_until, shop_tried_at, shop_tries
 from reconcile.domain.model import (
     NO_HISTORY,
     Confirm,
@@ -36,7 +35,8 @@ from reconcile.domain.model import (
     Wait,
     action_of,
 )
-from reconcile.domain.retry import RetryPolicy
+from reconcile.run.decision import decide, shop_hold_until, shop_tried_at, shop_tries
+from reconcile.run.retry import RetryPolicy
 from tests.fakes.world import NOON
 
 POLICY = RetryPolicy()

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from reconcile.audit.log import SqlAuditLog, open_audit
-from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import AnyEnrollment, Outcome, Reason, Verdict
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import RunStatus, RunSummary
-from reconcile.ports import Origin, Record
 from reconcile.reports.digest import Digest, age_text, last_working_day
+from reconcile.run.ports import Origin, Record
+from reconcile.run.summary import RunStatus, RunSummary
+from reconcile.storefront.documents import parse_enrollment
 from reconcile.story.backlog import Backlog
 from reconcile.story.period import Past, past
 from reconcile.story.shop_texts import UNMARKED_REMEDY

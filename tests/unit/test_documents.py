@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.documents import parse_enrollment, sync_state
 from reconcile.domain.model import EffectKey, Enrollment, MalformedEnrollment, Reason, SyncState
-from reconcile.domain.order_times import instant
+from reconcile.storefront.documents import parse_enrollment, sync_state
+from reconcile.storefront.order_times import instant
 from tests.fakes.world import NOON, any_text_with_at, order
 
 

@@ -15,7 +15,7 @@ from reconcile.base.errors import AuthenticationFailed, ConfigurationError
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, SyncState
 from reconcile.drift.find import Looked, find_drift
 from reconcile.drift.findings import DriftKind, Finding
-from reconcile.ports import RecentRun, Sight
+from reconcile.run.ports import RecentRun, Sight
 
 SYNCED = SyncState(synced=True, status="success", lms_id="E1")
 

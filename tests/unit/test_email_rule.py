@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile.adapters.email_rule import email_problem
+from reconcile.storefront.email_rule import email_problem
 
 
 @pytest.mark.parametrize(

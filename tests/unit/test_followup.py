@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile.followup import Finished, follow_up
-from reconcile.reconciler import RunOptions
+from reconcile.run.follow_up import Finished, follow_up
+from reconcile.run.options import RunOptions
 from tests.fakes.harness import World
 from tests.fakes.world import order
 

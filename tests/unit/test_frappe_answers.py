@@ -9,10 +9,6 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters import frappe_answers as answers
-from reconcile.adapters import frappe_pages as pages
-from reconcile.adapters.frappe_errors import error_text, exc_type
-from reconcile.adapters.http_answer import Answer
 from reconcile.base.errors import (
     AuthenticationFailed,
     ProtocolViolation,
@@ -20,11 +16,14 @@ from reconcile.base.errors import (
     ReconcileError,
     ServiceUnavailable,
 )
-from reconcile.domain.answers import AlreadyThere, Created, Refused
 from reconcile.domain.model import (
     EffectKey,
     Reason,
 )
+from reconcile.lms import answers, pages
+from reconcile.lms.errors import error_text, exc_type
+from reconcile.lms.http.answer import Answer
+from reconcile.run.answers import AlreadyThere, Created, Refused
 
 RECORDINGS = Path(__file__).parents[1] / "contract" / "recordings"
 KEY = EffectKey("student1@example.com", "python-basics")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters.frappe_answers import breather
-from reconcile.adapters.frappe_errors import check_status, retry_after
-from reconcile.adapters.http_answer import Answer
 from reconcile.base.errors import RateLimited
+from reconcile.lms.answers import breather
+from reconcile.lms.errors import check_status, retry_after
+from reconcile.lms.http.answer import Answer
 
 
 def answer(status: int, body: bytes, **headers: str) -> Answer:

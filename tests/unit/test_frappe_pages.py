@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters import frappe_pages as pages
 from reconcile.domain.model import (
     CourseMissing,
     CourseUnpublished,
@@ -16,6 +15,7 @@ from reconcile.domain.model import (
     MemberMissing,
     NotEnrolled,
 )
+from reconcile.lms import pages
 
 KEY = EffectKey("student1@example.com", "python-basics")
 

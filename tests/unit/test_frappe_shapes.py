@@ -9,9 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters import frappe_answers as answers
-from reconcile.adapters.frappe_errors import error_text
-from reconcile.adapters.http_answer import Answer
 from reconcile.base.errors import (
     AmbiguousWrite,
     AuthenticationFailed,
@@ -19,10 +16,13 @@ from reconcile.base.errors import (
     ReconcileError,
     ServiceUnavailable,
 )
-from reconcile.domain.answers import AlreadyThere, Created, Refused
 from reconcile.domain.model import (
     EffectKey,
 )
+from reconcile.lms import answers
+from reconcile.lms.errors import error_text
+from reconcile.lms.http.answer import Answer
+from reconcile.run.answers import AlreadyThere, Created, Refused
 
 KEY = EffectKey("student1@example.com", "python-basics")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile.domain.guards import is_suddenly_empty, surge_limit
+from reconcile.run.guards import is_suddenly_empty, surge_limit
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from reconcile.adapters.http import Http
 from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ReconcileError, ServiceUnavailable
+from reconcile.lms.http.client import Http
 from tests.fakes.raw_server import Edge, Handler, Serve, reply
 
 
@@ -157,7 +157,7 @@ def test_a_connection_long_idle_is_not_used_again(
     server = serve(lambda c, n: c.sendall(reply()))
     http_edge = edge(server)
     http_edge.read("ping", "GET", "/")
-    monkeypatch.setattr("reconcile.adapters.http._MAX_IDLE", -1.0)
+    monkeypatch.setattr("reconcile.lms.http.client._MAX_IDLE", -1.0)
 
     http_edge.read("ping", "GET", "/")
 

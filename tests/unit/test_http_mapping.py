@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from requests import exceptions as theirs
 from urllib3 import exceptions as below
 
-from reconcile.adapters.http import Answer
-from reconcile.adapters.http_errors import MAPPING, Fault, fault_of, to_error
 from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ServiceUnavailable
+from reconcile.lms.http.client import Answer
+from reconcile.lms.http.errors import MAPPING, Fault, fault_of, to_error
 
 
 def subclasses(kind: type[BaseException]) -> Iterator[type[BaseException]]:

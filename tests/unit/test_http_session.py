@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters import http_session
 from reconcile.base.errors import AmbiguousWrite, ServiceUnavailable
+from reconcile.lms.http import session
 from tests.fakes.raw_server import Edge, Serve, reply
 
 
@@ -29,7 +29,7 @@ def test_a_write_that_would_leave_late_does_not_leave(
 ) -> None:
     server = serve(lambda c, n: c.sendall(reply()))
     http = edge(server, timeout=0.3)
-    monkeypatch.setattr("reconcile.adapters.http._SLACK", 0.0)
+    monkeypatch.setattr("reconcile.lms.http.client._SLACK", 0.0)
     slow_names(monkeypatch, 0.5)
 
     with pytest.raises(ServiceUnavailable) as caught:
@@ -44,7 +44,7 @@ def test_a_read_may_leave_late_and_a_connection_that_stands_is_prompt(
 ) -> None:
     server = serve(lambda c, n: c.sendall(reply()))
     http = edge(server, timeout=0.3)
-    monkeypatch.setattr("reconcile.adapters.http._SLACK", 0.0)
+    monkeypatch.setattr("reconcile.lms.http.client._SLACK", 0.0)
     slow_names(monkeypatch, 0.5)
 
     http.read("ping", "GET", "/x")
@@ -58,8 +58,8 @@ def test_a_write_that_stalls_in_the_middle_of_its_bytes_is_unanswered(
 ) -> None:
     server = serve(lambda c, n: c.sendall(reply()))
     http = edge(server, timeout=0.3)
-    monkeypatch.setattr("reconcile.adapters.http._SLACK", 0.0)
-    real = http_session._look_at_the_clock
+    monkeypatch.setattr("reconcile.lms.http.client._SLACK", 0.0)
+    real = session._look_at_the_clock
     pieces = []
 
     def stopped_between_head_and_body(connection: Any) -> None:
@@ -68,7 +68,7 @@ def test_a_write_that_stalls_in_the_middle_of_its_bytes_is_unanswered(
             time.sleep(0.4)
         real(connection)
 
-    monkeypatch.setattr(http_session, "_look_at_the_clock", stopped_between_head_and_body)
+    monkeypatch.setattr(session, "_look_at_the_clock", stopped_between_head_and_body)
 
     with pytest.raises(AmbiguousWrite):
         http.write("enroll", "/x", body={})

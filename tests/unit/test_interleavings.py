@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from reconcile.base.errors import AmbiguousWrite, ServiceUnavailable, StoreUnavailable
-from reconcile.domain.answers import Created
 from reconcile.domain.model import EffectKey, Outcome, Reason
-from reconcile.domain.summary import RunStatus
-from reconcile.ports import Selection, WriteBack
-from reconcile.reconciler import writing
+from reconcile.run import writing
+from reconcile.run.answers import Created
+from reconcile.run.source import Selection, WriteBack
+from reconcile.run.summary import RunStatus
 from tests.fakes.harness import World, policy
 from tests.fakes.world import fail, order
 

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import pytest
 
-from reconcile.domain.last_look import obstacle, twin_obstacle
 from reconcile.domain.model import (
     NO_HISTORY,
     AnyEnrollment,
@@ -21,7 +20,8 @@ from reconcile.domain.model import (
     Skip,
     SyncState,
 )
-from reconcile.domain.retry import RetryPolicy
+from reconcile.run.last_look import obstacle, twin_obstacle
+from reconcile.run.retry import RetryPolicy
 from tests.fakes.world import NOON
 
 ORDER = Enrollment(

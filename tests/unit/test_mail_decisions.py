@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.audit.tables import MailStatus
+from reconcile.domain.mail_status import MailStatus
 from reconcile.mail.rules import MAX_TRIES, Accepted, Bounced, Later, MailAnswer, Unclear, conclude
 from tests.fakes.audit_samples import NOON
 
@@ -64,3 +64,10 @@ def test_only_what_certainly_was_not_taken_is_tried_again(
     assert (end.status is MailStatus.PENDING) == (end.next_try_at is not None)
     assert (end.status is MailStatus.PENDING) == (isinstance(answer, Later) and tries < MAX_TRIES)
     assert end.next_try_at is None or end.next_try_at > NOON
+
+
+@pytest.mark.parametrize("status", MailStatus)
+def test_only_what_ended_badly_may_be_sent_again(status: MailStatus) -> None:
+    again = status.may_be_sent_again
+
+    assert again is (status in {MailStatus.BOUNCED, MailStatus.FAILED, MailStatus.UNKNOWN})

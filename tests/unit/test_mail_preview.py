@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from reconcile.base.errors import ServiceUnavailable
 from reconcile.domain.model import EffectKey
-from reconcile.domain.summary import RunSummary
 from reconcile.mail.composer import Composer
 from reconcile.mail.preview import MailPreview, Preview
-from reconcile.ports import Intent, Origin
-from reconcile.reconciler import DRY_RUN, Reconciler, RunOptions
-from reconcile.reconciler.dry_run import without_writes
+from reconcile.run.dry_run import without_writes
+from reconcile.run.options import DRY_RUN, RunOptions
+from reconcile.run.ports import Intent, Origin
+from reconcile.run.reconciler import Reconciler
+from reconcile.run.summary import RunSummary
 from reconcile.templates.mail import read_templates
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, order

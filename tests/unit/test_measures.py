@@ -10,11 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.answers import Refused
-from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import EffectKey, Outcome, Reason, Verdict
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.metrics.measures import (
     ANSWERS,
     JOB_EVENTS,
@@ -27,6 +24,9 @@ from reconcile.metrics.measures import (
     Tally,
     answer_of,
 )
+from reconcile.run.answers import Refused
+from reconcile.run.summary import RunStatus, RunSummary
+from reconcile.storefront.documents import parse_enrollment
 from reconcile.story.backlog import Backlog
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, FakeLms, any_text_with_at, order

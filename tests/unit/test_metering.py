@@ -10,10 +10,10 @@ import pytest
 
 from reconcile.base.errors import ServiceUnavailable, StoreUnavailable
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.followup import Finished, follow_up
 from reconcile.metrics import metering as module
 from reconcile.metrics.metering import Metering, Metrics, look
-from reconcile.reconciler import RunOptions, RunResult
+from reconcile.run.follow_up import Finished, follow_up
+from reconcile.run.options import RunOptions, RunResult
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, order
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import Outcome, Verdict
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.domain.summary import RunStatus, RunSummary
 from reconcile.metrics import textfile
 from reconcile.metrics.measures import ANSWERS, JOB_EVENTS, OPERATIONS, VERDICTS, Standing, Tally
 from reconcile.metrics.metering import Metrics
 from reconcile.metrics.prometheus import exposition
 from reconcile.metrics.textfile import add_to_file, read_back
+from reconcile.run.summary import RunStatus, RunSummary
+from reconcile.storefront.documents import parse_enrollment
 from reconcile.story.backlog import Backlog
 from tests.fakes.world import NOON, any_text_with_at, order
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.order_times import PAID_EVENT, instant, order_times
+from reconcile.storefront.order_times import PAID_EVENT, instant, order_times
 from tests.fakes.world import NOON
 
 HOUR = timedelta(hours=1)

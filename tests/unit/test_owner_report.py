@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.domain.model import DUPLICATE_PAYMENT, Outcome, Reason, Verdict
-from reconcile.domain.summary import RunStatus
-from reconcile.ports import Intent, Record
 from reconcile.reports import ReportFilter
 from reconcile.reports.owner import Overview
 from reconcile.reports.owner.buckets import MOST, buckets
 from reconcile.reports.owner.section import Bars, Section, TimeLine
 from reconcile.reports.owner.words import between, counted, listed, money, moneys, share, span
+from reconcile.run.ports import Intent, Record
+from reconcile.run.summary import RunStatus
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, WAITING, enrollment, summary
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ServiceUnavailable
 from reconcile.domain.model import DUPLICATE_PAYMENT, EffectKey, Outcome
-from reconcile.domain.summary import ExitCode, RunStatus
-from reconcile.ports import Selection
+from reconcile.run.source import Selection
+from reconcile.run.summary import ExitCode, RunStatus
 from tests.fakes.harness import World
 from tests.fakes.world import fail, order, refuse
 

@@ -9,9 +9,10 @@ import pytest
 
 from reconcile.base.errors import AuthenticationFailed, RateLimited
 from reconcile.domain.model import EffectKey, Outcome, Reason
-from reconcile.domain.summary import ExitCode, RunStatus
-from reconcile.ports import Selection
-from reconcile.reconciler import Reconciler, RunOptions
+from reconcile.run.options import RunOptions
+from reconcile.run.reconciler import Reconciler
+from reconcile.run.source import Selection
+from reconcile.run.summary import ExitCode, RunStatus
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, order
 
@@ -218,6 +219,6 @@ def test_the_rate_holds_over_all_threads() -> None:
 
 
 def _created(world: World, which: EffectKey) -> Any:
-    from reconcile.domain.answers import Created
+    from reconcile.run.answers import Created
 
     return Created(lms_id=world.lms.add(which), http_status=200)

@@ -11,10 +11,11 @@ import pytest
 from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import DUPLICATE_PAYMENT, ODD_ORDER, EffectKey, Reason
-from reconcile.domain.retry import RetryPolicy
-from reconcile.domain.summary import RunStatus
-from reconcile.ports import Selection
-from reconcile.reconciler import Reconciler, RunOptions
+from reconcile.run.options import RunOptions
+from reconcile.run.reconciler import Reconciler
+from reconcile.run.retry import RetryPolicy
+from reconcile.run.source import Selection
+from reconcile.run.summary import RunStatus
 from tests.fakes.audit_samples import HERE, summary
 from tests.fakes.harness import World, policy
 from tests.fakes.world import NOON, order, refuse

@@ -8,7 +8,7 @@ import pytest
 
 from reconcile.base.errors import AmbiguousWrite, AuthenticationFailed, ProtocolViolation, ServiceUnavailable
 from reconcile.domain.model import EffectKey, Outcome
-from reconcile.domain.summary import ExitCode, RunStatus
+from reconcile.run.summary import ExitCode, RunStatus
 from tests.fakes.harness import World, policy
 from tests.fakes.world import fail, order, refuse
 
@@ -220,6 +220,6 @@ def test_an_empty_lms_proves_the_key_by_one_write_alone() -> None:
 
 
 def _created(world: World, which: EffectKey) -> Any:
-    from reconcile.domain.answers import Created
+    from reconcile.run.answers import Created
 
     return Created(lms_id=world.lms.add(which), http_status=200)

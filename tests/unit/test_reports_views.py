@@ -14,11 +14,11 @@ from sqlalchemy import text
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.domain.model import DUPLICATE_PAYMENT, Outcome, Reason, Verdict
-from reconcile.domain.summary import RunStatus
-from reconcile.ports import Intent, Record
 from reconcile.reports import COLUMNS, ReportFilter, View, build_report
 from reconcile.reports.model import Row
 from reconcile.reports.summary import percentile
+from reconcile.run.ports import Intent, Record
+from reconcile.run.summary import RunStatus
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, REFUSED, WAITING, enrollment, summary
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.domain.retry import RetryPolicy, spread
+from reconcile.run.retry import RetryPolicy, spread
 from tests.fakes.world import NOON
 
 POLICY = RetryPolicy()

@@ -14,9 +14,6 @@ import pytest
 from bson import ObjectId, encode
 
 import reconcile.sandbox
-from reconcile.adapters.email_rule import email_problem
-from reconcile.domain.decision import decide
-from reconcile.domain.documents import instant, parse_enrollment
 from reconcile.domain.model import (
     AnyEnrollment,
     Confirm,
@@ -37,7 +34,8 @@ from reconcile.domain.model import (
     Skip,
     Wait,
 )
-from reconcile.domain.retry import RetryPolicy
+from reconcile.run.decision import decide
+from reconcile.run.retry import RetryPolicy
 from reconcile.sandbox.shop import (
     CONFIRMABLE,
     COVERED,
@@ -52,6 +50,8 @@ from reconcile.sandbox.shop import (
     shop,
 )
 from reconcile.sandbox.shop_errors import DOWN
+from reconcile.storefront.documents import instant, parse_enrollment
+from reconcile.storefront.email_rule import email_problem
 
 NOW = datetime(2026, 3, 18, 10, 30, 12, 345678, tzinfo=UTC)
 SHOP = shop(NOW)

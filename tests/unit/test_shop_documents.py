@@ -9,8 +9,8 @@ from typing import Any
 
 from bson import ObjectId
 
-from reconcile.domain.documents import instant
 from reconcile.sandbox.shop import shop
+from reconcile.storefront.documents import instant
 
 NOW = datetime(2026, 3, 18, 10, 30, 12, 345678, tzinfo=UTC)
 SHOP = shop(NOW)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile.domain.shop_errors import was_answered
+from reconcile.run.shop_errors import was_answered
 
 _FRAPPE = '{"exception":"frappe.exceptions.ValidationError: no","exc_type":"ValidationError"}'
 _DUPLICATE = '{"_server_messages":"[]","exc_type":"DuplicateEntryError"}'

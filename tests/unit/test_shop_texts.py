@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from reconcile.domain.documents import parse_enrollment
 from reconcile.domain.model import AnyEnrollment
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.unmarked import Unmarked
+from reconcile.storefront.documents import parse_enrollment
 from reconcile.story.shop_texts import idle_line, money, paid_word, queue_line, unmarked_line
 from tests.fakes.world import any_text_with_at, order
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconcile.domain.model import Outcome, Reason, Verdict
-from reconcile.domain.summary import AbortReason, ExitCode, RunStatus, RunSummary
+from reconcile.run.summary import AbortReason, ExitCode, RunStatus, RunSummary
 from tests.fakes.world import NOON
 
 

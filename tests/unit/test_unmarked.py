@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from reconcile.domain.documents import parse_enrollment
-from reconcile.domain.order_times import PAID_EVENT
-from reconcile.domain.unmarked import Unmarked, is_unmarked
+from reconcile.domain.unmarked import Unmarked
+from reconcile.storefront.documents import parse_enrollment
+from reconcile.storefront.order_times import PAID_EVENT, is_unmarked
 from tests.fakes.world import NOON, any_text_with_at, order
 
 MINUTE = timedelta(minutes=1)

@@ -19,7 +19,7 @@ from reconcile.audit.chain import digests as chain
 from reconcile.audit.chain.digests import Event, Seal, SealKind
 from reconcile.audit.tables import NEWEST_SEAL_KEY, links, meta, runs, seals
 from reconcile.base.errors import AuditUnavailable
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 
 Row = Mapping[Any, Any]
 

@@ -15,7 +15,7 @@ from reconcile.audit.chain.evidence import columns, stream
 from reconcile.audit.chain.findings import REVISIONS, Finding, Verification, What
 from reconcile.audit.chain.links import newest_seal
 from reconcile.audit.tables import NEWEST_SEAL_KEY, links, meta, runs, seals
-from reconcile.domain.summary import RunStatus
+from reconcile.run.summary import RunStatus
 
 _SEALED_RUNS = (SealKind.OPENED.value, SealKind.CLOSED.value)
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from reconcile.domain.summary import RunStatus
 from reconcile.reports.model import ReportFilter, Row
 from reconcile.reports.owner.buckets import MOST, Buckets, buckets
 from reconcile.reports.owner.facts import Fact
@@ -16,6 +15,7 @@ from reconcile.reports.owner.part import Scope, listing, numbers, words
 from reconcile.reports.owner.section import Figure, Section, Table, TimeLine, Unit
 from reconcile.reports.owner.words import between, counted, moment, span
 from reconcile.reports.queries import run_rows
+from reconcile.run.summary import RunStatus
 from reconcile.story.outages import Outage, Outages
 
 _LANES = tuple(status.value for status in RunStatus if status is not RunStatus.RUNNING)

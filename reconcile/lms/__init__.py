@@ -1,0 +1,1 @@
+"""The Frappe LMS: what it is asked, and what its answers mean."""

@@ -1,0 +1,128 @@
+"""Orders for the same learner and course: paid twice, one LMS enrollment, and one fate.
+
+While the storefront is at one of them, none of the others is enrolled: for the LMS they are the same.
+Looked for with the page, and again right before each write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from reconcile.domain.model import (
+    DUPLICATE_PAYMENT,
+    NO_HISTORY,
+    ODD_ORDER,
+    AnyEnrollment,
+    Confirm,
+    Decision,
+    Defer,
+    EffectKey,
+    Enroll,
+    Enrollment,
+    History,
+    Skip,
+)
+from reconcile.domain.payments import is_unpaid_id
+from reconcile.domain.shop_queue import NO_JOB, ShopJob
+from reconcile.run.last_look import twin_obstacle
+from reconcile.run.options import Ports
+from reconcile.run.retry import RetryPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twins:
+    """All paid orders of the learners and courses that a page is about to move, wherever they stand."""
+
+    orders: Mapping[EffectKey, Sequence[Enrollment]]
+    histories: Mapping[str, History]
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[AnyEnrollment],
+        decisions: Mapping[str, Decision],
+        histories: Mapping[str, History],
+        *,
+        ports: Ports,
+    ) -> Twins:
+        """Look for them; reads nothing where nobody is to be enrolled or confirmed."""
+        here = [item for item in items if isinstance(item, Enrollment)]
+        moving = {item.key for item in here if isinstance(decisions[item.id], (Enroll, Confirm))}
+        orders: dict[EffectKey, dict[str, Enrollment]] = {}
+        if moving:
+            for key, found in ports.source.paid_orders(moving).items():
+                orders[key] = {order.id: order for order in found}
+            for item in here:
+                if item.key in moving:
+                    # As it was when the page was read; what has just been read again knows better.
+                    orders.setdefault(item.key, {}).setdefault(item.id, item)
+        several = [order for each in orders.values() if len(each) > 1 for order in each.values()]
+        elsewhere = {order.id for order in several} - {item.id for item in here}
+        return cls(
+            orders={key: list(each.values()) for key, each in orders.items()},
+            histories={**histories_of(sorted(elsewhere), ports=ports), **histories},
+        )
+
+    def yielding(
+        self, decisions: Mapping[str, Decision], policy: RetryPolicy, now: datetime
+    ) -> dict[str, Decision]:
+        """The decisions, but nobody is enrolled whose twin the storefront is at, or has just settled."""
+        yielded = dict(decisions)
+        for orders in self.orders.values():
+            wanted = {order.id for order in orders if isinstance(decisions.get(order.id), Enroll)}
+            if not wanted or len(orders) == 1:
+                continue
+            others = [order for order in orders if order.id not in wanted]
+            busy = next(_obstacles(others, self.histories, policy, now), None)
+            if busy is not None:
+                yielded.update(dict.fromkeys(wanted, busy))
+        return yielded
+
+    def flags(self, item: AnyEnrollment) -> frozenset[str]:
+        """`duplicate_payment` where this learner and course were paid for more than once."""
+        paid_twice = isinstance(item, Enrollment) and len(self.orders.get(item.key, ())) > 1
+        return frozenset({DUPLICATE_PAYMENT}) if paid_twice else frozenset()
+
+
+def twin_in_the_way(
+    order: Enrollment, policy: RetryPolicy, now: datetime, *, ports: Ports
+) -> Skip | Defer | None:
+    """Why a twin of this order keeps it from being sent at this moment; None where none does."""
+    twins = _twins_of(order, ports)
+    if not twins:
+        return None
+    histories = histories_of([each.id for each in twins], ports=ports)
+    # The worker syncs an order and then ends its job: read in this order, one of them shows it.
+    return next(_obstacles(_twins_of(order, ports), histories, policy, now), None)
+
+
+def _twins_of(order: Enrollment, ports: Ports) -> list[Enrollment]:
+    found = ports.source.paid_orders([order.key]).get(order.key, ())
+    return [each for each in found if each.id != order.id]
+
+
+def histories_of(order_ids: Sequence[str], *, ports: Ports) -> dict[str, History]:
+    """What the audit remembers of these orders, and whether the storefront's worker is at them now."""
+    if not order_ids:
+        return {}
+    remembered, jobs = ports.audit.history(order_ids), ports.source.shop_jobs(order_ids)
+    return {name: with_job(remembered.get(name, NO_HISTORY), jobs.get(name, NO_JOB)) for name in order_ids}
+
+
+def with_job(history: History, job: ShopJob) -> History:
+    """The history, and whether the storefront's worker is at the order."""
+    return replace(history, retry_job_active=job.active)
+
+
+def _obstacles(
+    twins: Sequence[Enrollment], histories: Mapping[str, History], policy: RetryPolicy, now: datetime
+) -> Iterator[Skip | Defer]:
+    found = (twin_obstacle(twin, histories.get(twin.id, NO_HISTORY), policy, now) for twin in twins)
+    return (each for each in found if each is not None)
+
+
+def flags_of(item: AnyEnrollment) -> frozenset[str]:
+    """What is odd about an order by itself."""
+    return frozenset({ODD_ORDER}) if item.paid and is_unpaid_id(item.payment_id) else frozenset()

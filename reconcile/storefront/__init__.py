@@ -1,0 +1,1 @@
+"""The storefront's side: orders, its retry queue and our leases, in MongoDB."""

@@ -1,0 +1,256 @@
+"""Leases on MongoDB: who may write for which learner and course, over all processes and hosts.
+
+One document for each effect key in a collection of our own:
+
+    _id            member and course
+    token, run_id, host, pid      who has it
+    expires_at     free for others after this instant
+    writing_until  set right before a write: should we die now, it may still be done until then
+    hold_until     an unanswered write: others may look, nobody may write before this instant
+    purge_at       when the document may go (TTL index), later than all of these
+
+Instants are the server's ($$NOW): clocks of different hosts differ. The LMS has no unique key
+(FRAPPE, point 3), so this is all that keeps two processes from enrolling one learner twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel, ReadPreference, WriteConcern
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from reconcile.base.errors import StoreUnavailable
+from reconcile.domain.model import EffectKey
+from reconcile.run.leases import Lease
+from reconcile.run.ports import Origin
+from reconcile.storefront.errors import store_errors
+from reconcile.storefront.ids import chunks
+
+Document = dict[str, Any]
+
+COLLECTION = "reconcile_leases"
+#: Documents that nobody released go away by themselves, a day after they have stopped to matter.
+TTL_INDEX = IndexModel([("purge_at", ASCENDING)], name="reconcile_leases_ttl", expireAfterSeconds=0)
+_PURGE_AFTER = timedelta(days=1)
+
+_DUPLICATE_KEY = 11000
+
+
+class MongoLeases:
+    """The leases of one process. Thread-safe."""
+
+    def __init__(self, database: Database[Document], *, origin: Origin, ttl: float, hold: float) -> None:
+        """`ttl` and `hold` in seconds."""
+        self._leases: Collection[Document] = database.get_collection(
+            COLLECTION,
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern(w="majority", j=True),
+        )
+        self._database = database
+        self._origin = origin
+        self._ttl_ms = int(ttl * 1000)
+        self._hold_ms = int(hold * 1000)
+        #: Later than any instant in the document: a hold that is forgotten is a second enrollment.
+        self._purge = timedelta(seconds=max(ttl, hold)) + _PURGE_AFTER
+        self._lock = threading.Lock()
+        self._mine: dict[str, str] = {}  #: document id -> token, of what is taken and not given back
+        self._server_ahead = 0.0  #: seconds; server clock minus our monotonic clock, when last read
+
+    def take(self, keys: Sequence[EffectKey], run_id: str) -> Mapping[EffectKey, Lease]:
+        """Take what is free or expired: two round trips, four where some documents exist already."""
+        if not keys:
+            return {}
+        token = secrets.token_hex(12)
+        taken: dict[EffectKey, Lease] = {}
+        with store_errors("taking leases"):
+            self._read_server_clock()
+            for chunk in chunks(list(keys)):
+                taken |= self._take(chunk, token, run_id)
+        with self._lock:
+            self._mine |= {_name(key): token for key in taken}
+        return taken
+
+    def peek(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Lease]:
+        """What `take` would give, taking nothing."""
+        by_name = {_name(key): key for key in keys}
+        free = {key: Lease(key=key, token="") for key in keys}
+        with store_errors("reading leases"):
+            self._read_server_clock()
+            for chunk in chunks(list(by_name)):
+                for document in self._leases.find({"_id": {"$in": chunk}}):
+                    key = by_name[document["_id"]]
+                    holds = (document.get("hold_until"), document.get("writing_until"))
+                    until = [hold for hold in map(self._by_our_clock, holds) if hold is not None]
+                    if self._by_our_clock(document.get("expires_at")) is not None:
+                        del free[key]
+                    elif until:
+                        free[key] = Lease(key=key, token="", hold_until=max(until))
+        return free
+
+    def _take(self, keys: Sequence[EffectKey], token: str, run_id: str) -> dict[EffectKey, Lease]:
+        by_name = {_name(key): key for key in keys}
+        owner = {"token": token, "run_id": run_id, "host": self._origin.host, "pid": self._origin.pid}
+        now = self._server_now()
+        fresh = [
+            {
+                "_id": name,
+                "member": key.member,
+                "course": key.course,
+                "expires_at": now + timedelta(milliseconds=self._ttl_ms),
+                "purge_at": now + self._purge,
+                **owner,
+            }
+            for name, key in by_name.items()
+        ]
+        existing = self._insert(fresh)
+        taken = {key: Lease(key=key, token=token) for name, key in by_name.items() if name not in existing}
+        if existing:
+            for document in self._take_over_expired(existing, owner):
+                key = by_name[document["_id"]]
+                taken[key] = Lease(
+                    key=key, token=token, hold_until=self._by_our_clock(document.get("hold_until"))
+                )
+        return taken
+
+    def _insert(self, documents: list[Document]) -> list[str]:
+        """Insert unordered; the names that exist already."""
+        try:
+            self._leases.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            failures = (error.details or {}).get("writeErrors", [])
+            if any(failure.get("code") != _DUPLICATE_KEY for failure in failures):
+                raise
+            return [documents[failure["index"]]["_id"] for failure in failures]
+        return []
+
+    def _take_over_expired(self, names: list[str], owner: Document) -> Iterator[Document]:
+        expired = _passed("$expires_at")
+        fields: Document = {field: {"$literal": value} for field, value in owner.items()}
+        # The owner before died or lapsed: what it may have had in flight is on hold from now on.
+        fields["hold_until"] = {"$max": ["$hold_until", "$writing_until"]}
+        fields |= {
+            "expires_at": _from_now(self._ttl_ms),
+            "purge_at": self._purge_at(),
+            "writing_until": "$$REMOVE",
+        }
+        self._leases.update_many({"_id": {"$in": names}}, [{"$set": _where(expired, fields)}])
+        yield from self._leases.find({"_id": {"$in": names}, "token": owner["token"]})
+
+    def fence(self, lease: Lease) -> bool:
+        """One compare-and-set by the server's clock: ours and not expired, or no write."""
+        mark = {"writing_until": _from_now(self._hold_ms), "purge_at": self._purge_at()}
+        with store_errors("checking a lease"):
+            result = self._leases.update_one(
+                {"_id": _name(lease.key), "token": lease.token},
+                [{"$set": _where(_ahead("$expires_at"), mark)}],
+            )
+        return result.modified_count == 1
+
+    def hold(self, lease: Lease) -> datetime:
+        """Nobody writes for this key until then; others may look at once."""
+        mark = {"hold_until": _from_now(self._hold_ms), "purge_at": self._purge_at()}
+        with store_errors("holding a lease"):
+            self._leases.update_one({"_id": _name(lease.key), "token": lease.token}, [{"$set": mark}])
+        return datetime.now(UTC) + timedelta(milliseconds=self._hold_ms)
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        """Give back: what is on hold stays, expired, for the next one to see; the rest goes."""
+        with self._lock:
+            for lease in leases:
+                self._mine.pop(_name(lease.key), None)
+        tokens = {lease.token for lease in leases}
+        with store_errors("releasing leases"):
+            for token in tokens:
+                names = [_name(lease.key) for lease in leases if lease.token == token]
+                for chunk in chunks(names):
+                    self._release(chunk, token)
+
+    def _release(self, names: list[str], token: str) -> None:
+        mine = {"_id": {"$in": names}, "token": token}
+        held = {"expires_at": "$$NOW", "token": None, "writing_until": "$$REMOVE"}
+        # What is on hold loses its token here, and so is not deleted with the rest.
+        self._leases.update_many(mine, [{"$set": _where(_ahead("$hold_until"), held)}])
+        self._leases.delete_many(mine)
+
+    def renew(self) -> None:
+        """Prolong what is ours and has not lapsed."""
+        with self._lock:
+            mine = dict(self._mine)
+        with store_errors("renewing leases"):
+            for token in set(mine.values()):
+                names = [name for name, owner in mine.items() if owner == token]
+                for chunk in chunks(names):
+                    times = {"expires_at": _from_now(self._ttl_ms), "purge_at": self._purge_at()}
+                    self._leases.update_many(
+                        {"_id": {"$in": chunk}, "token": token},
+                        [{"$set": _where(_ahead("$expires_at"), times)}],
+                    )
+
+    def take_over(self, run_ids: Sequence[str]) -> None:
+        """Expire the leases of dead runs now; `writing_until` keeps what they may have had in flight."""
+        with store_errors("taking over leases"):
+            self._leases.update_many(
+                {"run_id": {"$in": list(run_ids)}, "$expr": _ahead("$expires_at")},
+                [{"$set": {"expires_at": "$$NOW"}}],
+            )
+
+    def _by_our_clock(self, instant: object) -> datetime | None:
+        """An instant of the server's as our own clock will show it; None when it has passed."""
+        if not isinstance(instant, datetime):
+            return None
+        left = instant - self._server_now()
+        return datetime.now(UTC) + left if left > timedelta(0) else None
+
+    def _purge_at(self) -> Document:
+        return _from_now(int(self._purge.total_seconds() * 1000))
+
+    def _read_server_clock(self) -> None:
+        """Read anew for each page: a machine that slept, a clock that was set, another primary."""
+        # Commands are not read with the database's options by themselves: without them the time is
+        # naive, and a host outside UTC would take it for its own.
+        reply = self._database.command(
+            "hello", read_preference=ReadPreference.PRIMARY, codec_options=self._database.codec_options
+        )
+        local = reply.get("localTime")
+        if not isinstance(local, datetime):
+            raise StoreUnavailable("MongoDB does not tell its time", hint="Is this a MongoDB server?")
+        self._server_ahead = local.timestamp() - time.monotonic()
+
+    def _server_now(self) -> datetime:
+        """The server's clock as it was just read, carried on by our monotonic one."""
+        return datetime.fromtimestamp(time.monotonic() + self._server_ahead, UTC)
+
+
+def _name(key: EffectKey) -> str:
+    # Neither part can hold a line break: both have passed the storefront's rules.
+    return f"{key.member}\n{key.course}"
+
+
+def _where(condition: Document, fields: Document) -> Document:
+    """These fields where the condition holds, and as they are elsewhere.
+
+    The condition stands in the update and not in the filter, where the key alone must lead to the
+    document: some servers scan the collection for an `$expr`.
+    """
+    return {name: {"$cond": [condition, value, f"${name}"]} for name, value in fields.items()}
+
+
+def _ahead(field: str) -> Document:
+    """The instant lies ahead of the server's clock. As numbers, which every server compares alike."""
+    return {"$gt": [{"$toLong": field}, {"$toLong": "$$NOW"}]}
+
+
+def _passed(field: str) -> Document:
+    return {"$lte": [{"$toLong": field}, {"$toLong": "$$NOW"}]}
+
+
+def _from_now(milliseconds: int) -> Document:
+    return {"$add": ["$$NOW", milliseconds]}

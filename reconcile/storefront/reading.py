@@ -1,0 +1,96 @@
+"""From order documents to orders: the fields that are read, and the one place that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import islice
+from typing import Any
+
+from bson import ObjectId
+from pymongo.collection import Collection
+
+from reconcile.domain.identity import is_placeholder
+from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
+from reconcile.domain.shop_queue import NO_JOB
+from reconcile.storefront.documents import EmailRule, parse_enrollment
+from reconcile.storefront.ids import CHUNK, chunks, enrollment_id
+from reconcile.storefront.retry_queue import RetryQueue
+
+Document = dict[str, Any]
+
+#: What the job reads of an order; the rest of the document never leaves the server.
+PROJECTION = {
+    "courseId": 1,
+    "email": 1,
+    "paymentId": 1,
+    "amount": 1,
+    "currency": 1,
+    "status": 1,
+    "timestamp": 1,
+    "createdAt": 1,
+    "updatedAt": 1,
+    "lmsContext.frappeEmail": 1,
+    "affiliateData.affiliateEmail": 1,
+    "stripeEvents.eventType": 1,
+    "stripeEvents.processedAt": 1,
+    "frappeSync": 1,
+}
+
+
+class OrderReader:
+    """Reads documents by one shop's rules. Raises StoreUnavailable where the retry queue must be asked."""
+
+    def __init__(self, *, email_rule: EmailRule, placeholders: Sequence[str], queue: RetryQueue) -> None:
+        self._email_rule = email_rule
+        self._placeholders = placeholders
+        self._queue = queue
+
+    def read(self, documents: Iterable[Document], *, at_once: int = CHUNK) -> Iterator[AnyEnrollment]:
+        """Read a stream, `at_once` documents in memory.
+
+        Where an address was made up, the retry queue may know what the shop itself has sent: it is asked
+        once for all such orders of a portion.
+        """
+        stream = iter(documents)
+        while portion := list(islice(stream, at_once)):
+            made_up = [enrollment_id(each.get("_id")) for each in portion if self._is_made_up(each)]
+            jobs = self._queue.jobs_of(made_up) if made_up else {}
+            for document in portion:
+                name = enrollment_id(document.get("_id"))
+                yield self._parse(document, name, jobs.get(name, NO_JOB).addresses)
+
+    def read_one(self, document: Document) -> AnyEnrollment:
+        """Read one."""
+        return next(self.read([document]))
+
+    def _is_made_up(self, document: Mapping[str, Any]) -> bool:
+        email = document.get("email")
+        return isinstance(email, str) and is_placeholder(email, self._placeholders)
+
+    def _parse(self, document: Document, name: str, addresses: Sequence[str]) -> AnyEnrollment:
+        raw = document.get("_id")
+        return parse_enrollment(
+            document,
+            enrollment_id=name,
+            email_rule=self._email_rule,
+            created_at=raw.generation_time if isinstance(raw, ObjectId) else None,
+            placeholders=self._placeholders,
+            job_addresses=addresses,
+        )
+
+
+def orders_for(
+    orders: Collection[Document], reader: OrderReader, keys: Set[EffectKey], only: Mapping[str, Any]
+) -> dict[EffectKey, dict[str, Enrollment]]:
+    """The readable orders for these learners and courses, by id; `only` narrows them.
+
+    An account may carry another address than the buyer's: both fields, each by its own index.
+    """
+    found: dict[EffectKey, dict[str, Enrollment]] = {}
+    members = sorted({key.member for key in keys})
+    for field in ("email", "lmsContext.frappeEmail"):
+        for chunk in chunks(members):
+            for item in reader.read(orders.find({field: {"$in": chunk}, **only}, PROJECTION)):
+                if isinstance(item, Enrollment) and item.key in keys:
+                    found.setdefault(item.key, {})[item.id] = item
+    return found

@@ -1,0 +1,210 @@
+"""EnrollmentSource on PyMongo: the storefront's orders and retry jobs, and what is written back.
+
+The collections are the storefront's. Read: the fields of `PROJECTION`. Written: `frappeSync` of
+paid, unsynced orders, and `status: completed` of their retry jobs. Nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ReadPreference, UpdateOne, WriteConcern
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from reconcile.base import log
+from reconcile.domain.identity import normalise_course, normalise_email
+from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
+from reconcile.domain.payments import spellings
+from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
+from reconcile.domain.unmarked import Unmarked
+from reconcile.run.source import Selection, WriteBack
+from reconcile.storefront.documents import sync_state
+from reconcile.storefront.errors import store_errors
+from reconcile.storefront.ids import CHUNK, chunks, document_id, enrollment_id
+from reconcile.storefront.reading import PROJECTION, OrderReader, orders_for
+from reconcile.storefront.retry_queue import RetryQueue
+from reconcile.storefront.scan import Scan
+from reconcile.storefront.unmarked import unmarked_orders
+from reconcile.storefront.write_back import sync_update
+
+_log = log.get_logger(__name__)
+
+Document = dict[str, Any]
+
+#: Server codes that one document's content causes: a validator (121), a wrong type on the way (28, 14, 2),
+#: too large (17419, 10334), not storable (52, 57). Anything else is the server's own trouble.
+_DOCUMENTS_OWN = frozenset({2, 14, 28, 52, 57, 121, 10334, 17419})
+
+#: Survives a crash of the server: nothing that matters is written without it.
+JOURNALED = WriteConcern(w="majority", j=True)
+
+
+class MongoSource:
+    """The orders of one storefront."""
+
+    def __init__(
+        self,
+        database: Database[Document],
+        *,
+        collection: str,
+        reader: OrderReader,
+        queue: RetryQueue,
+        page_size: int = CHUNK,
+    ) -> None:
+        #: The primary, always: a stale secondary would show as unsynced what was just written.
+        self._orders: Collection[Document] = database.get_collection(
+            collection, read_preference=ReadPreference.PRIMARY, write_concern=JOURNALED
+        )
+        self._reader = reader
+        self._queue = queue
+        self._page_size = page_size
+        self._scan = Scan(self._orders, page_size=page_size)
+
+    def scan(self, selection: Selection) -> Iterator[AnyEnrollment]:
+        """Stream the paid, unsynced orders; what this run itself has just touched is not shown twice."""
+        started = datetime.now(UTC)
+        found = 0
+        if selection.enrollment_ids:
+            selection = replace(selection, enrollment_ids=self._named(selection.enrollment_ids))
+        documents = self._scan.documents(selection, sent_as=self._sent_as(selection))
+        for item in self._reader.read(documents, at_once=self._page_size):
+            if item.sync.is_synced and not (selection.unnamed and item.sync.is_unnamed):
+                continue
+            if not _selected(item, selection):
+                continue
+            touched = item.sync.last_attempt
+            if touched is not None and started <= touched <= datetime.now(UTC):
+                continue
+            if selection.limit is not None and found >= selection.limit:
+                return
+            found += 1
+            yield item
+
+    def _named(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The orders that people mean: by their own ids, by a payment, a checkout session or a retry job."""
+        wanted = [spelling for name in names for spelling in spellings(name)]
+        found = [*names, *self._queue.orders_of_jobs(names)]
+        with store_errors("reading orders"):
+            for chunk in chunks(wanted):
+                paid = self._orders.find({"paymentId": {"$in": chunk}}, {"_id": 1})
+                found += [enrollment_id(document["_id"]) for document in paid]
+        return tuple(dict.fromkeys(found))
+
+    def _sent_as(self, selection: Selection) -> tuple[str, ...]:
+        """The orders that the shop itself has sent to the LMS under the address that is asked for."""
+        if selection.email is None or selection.enrollment_ids:
+            return ()
+        return tuple(dict.fromkeys(self._queue.orders_sent_as([normalise_email(selection.email)])))
+
+    def read_again(self, enrollment_id: str) -> tuple[AnyEnrollment | None, ShopJob]:
+        """Read one order and its retry job again, right before a write."""
+        # The worker syncs the order and then ends its job: read the other way round, one of them shows it.
+        job = self._queue.jobs_of([enrollment_id]).get(enrollment_id, NO_JOB)
+        with store_errors("reading an order"):
+            document = self._orders.find_one({"_id": document_id(enrollment_id)}, PROJECTION)
+        return (None if document is None else self._reader.read_one(document)), job
+
+    def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
+        """What the storefront's retry queue knows of these orders."""
+        return self._queue.jobs_of(enrollment_ids)
+
+    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
+        """Paid orders for each key, synced ones included."""
+        with store_errors("reading orders"):
+            found = orders_for(self._orders, self._reader, set(keys), {"status": "paid"})
+        return {key: list(orders.values()) for key, orders in found.items()}
+
+    def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
+        """The orders, but these ids, that are paid and were never marked as paid. One cheap query."""
+        return unmarked_orders(self._orders, self._reader, now, without=without)
+
+    def shop_queue(self, now: datetime) -> ShopQueue:
+        """How the storefront's own retry queue stands. A few cheap queries."""
+        return self._queue.look(now)
+
+    def end_settled_jobs(self, now: datetime) -> int:
+        """End the overdue retry jobs of orders that are synced already; how many."""
+        ended = 0
+        for chunk in chunks(self._queue.overdue_orders(now)):
+            names = [document_id(each) for each in chunk]
+            with store_errors("reading orders"):
+                found = list(self._orders.find({"_id": {"$in": names}}, {"status": 1, "frappeSync": 1}))
+            settled = [
+                enrollment_id(each["_id"])
+                for each in found
+                if each.get("status") == "paid" and sync_state(each.get("frappeSync")).is_synced
+            ]
+            ended += self._queue.complete(settled, at=now)
+        return ended
+
+    def write_back(self, items: Sequence[WriteBack]) -> frozenset[str]:
+        """One unordered, guarded, journaled bulk write; retry jobs of the synced orders first."""
+        if not items:
+            return frozenset()
+        done = [item.enrollment_id for item in items if item.verdict.outcome.has_access]
+        with store_errors("writing orders"):
+            self._queue.complete(done, at=max(item.at for item in items))
+            operations = [
+                UpdateOne({"_id": document_id(item.enrollment_id), "status": "paid"}, sync_update(item))
+                for item in items
+            ]
+            changed = self._bulk_write(operations, items)
+        if changed == len(items):
+            return frozenset(item.enrollment_id for item in items)
+        return self._that_took(items)
+
+    def _bulk_write(self, operations: list[UpdateOne], items: Sequence[WriteBack]) -> int:
+        """How many documents changed. A document that refuses its own update stops nobody else's."""
+        try:
+            return self._orders.bulk_write(operations, ordered=False).modified_count
+        except BulkWriteError as error:
+            details = error.details or {}
+            failures = details.get("writeErrors", [])
+            if details.get("writeConcernErrors") or not all(
+                failure.get("code") in _DOCUMENTS_OWN for failure in failures
+            ):
+                raise
+            for failure in failures:
+                _log.error(
+                    "An order refuses to be updated; its document or a validator must be corrected",
+                    enrollment_id=items[failure["index"]].enrollment_id,
+                    code=failure.get("code"),
+                )
+            return int(details.get("nModified", 0))
+
+    def _that_took(self, items: Sequence[WriteBack]) -> frozenset[str]:
+        """A bulk result counts and does not name: read which documents say what was written."""
+        ids = [document_id(item.enrollment_id) for item in items]
+        at = {item.enrollment_id: _as_stored(item.at) for item in items}
+        took = set()
+        with store_errors("reading orders"):
+            for chunk in chunks(ids):
+                for document in self._orders.find({"_id": {"$in": chunk}}, {"frappeSync": 1}):
+                    name = enrollment_id(document["_id"])
+                    if sync_state(document.get("frappeSync")).last_attempt == at[name]:
+                        took.add(name)
+        return frozenset(took)
+
+
+def _as_stored(at: datetime) -> datetime:
+    """BSON keeps milliseconds."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def _selected(item: AnyEnrollment, selection: Selection) -> bool:
+    if not item.paid:
+        return False
+    if selection.course is not None and item.course != normalise_course(selection.course):
+        return False
+    if selection.email is not None and selection.enrollment_ids:
+        addresses = {item.email, item.member if isinstance(item, Enrollment) else item.email}
+        if normalise_email(selection.email) not in addresses:
+            return False
+    if selection.since is not None:
+        return item.paid_at is not None and item.paid_at >= selection.since
+    return True
