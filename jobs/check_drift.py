@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from reconcile.app.app import App
 from reconcile.base import log
-from reconcile.bootstrap import App
 from reconcile.drift.find import Looked
 from reconcile.drift.findings import DriftKind
 from reconcile.run.summary import ExitCode

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+from reconcile.app.app import App
 from reconcile.base.errors import ReconcileError
-from reconcile.bootstrap import App
 from reconcile.domain.model import Outcome
 from reconcile.reports.digest import Digest, last_working_day
 from reconcile.run.source import Selection

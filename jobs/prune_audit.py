@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from reconcile.app.app import App
 from reconcile.base import log
-from reconcile.bootstrap import App
 
 _log = log.get_logger(__name__)
 

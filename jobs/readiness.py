@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from jobs.registry import OFF
+from reconcile.app.parts import open_database, platform
 from reconcile.base.clock import SystemClock
 from reconcile.base.errors import AuditUnavailable, ReconcileError
 from reconcile.base.redaction import redact
+from reconcile.jobs.registry import OFF
 from reconcile.settings import Settings
-from reconcile.wiring import open_database, platform
 
 PATIENCE = 5.0
 KEEP = 5.0

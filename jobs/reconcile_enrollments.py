@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconcile.bootstrap import App
+from reconcile.app.app import App
 
 
 def run(app: App) -> int:

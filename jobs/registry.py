@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs import check_drift, daily_digest, prune_audit, reconcile_enrollments
-from reconcile.bootstrap import App
+from reconcile.app.app import App
+from reconcile.jobs import check_drift, daily_digest, prune_audit, reconcile_enrollments
 from reconcile.settings import Settings
 
 #: The job whose firings are runs.

@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.registry import Job
+from reconcile.app.app import App, Notify
+from reconcile.app.build import build
 from reconcile.base import log
 from reconcile.base.clock import Clock, SystemClock
 from reconcile.base.errors import ReconcileError
-from reconcile.bootstrap import App, Notify, build
+from reconcile.jobs.registry import Job
 from reconcile.run.abort import abort_reason
 from reconcile.run.summary import ExitCode
 from reconcile.settings import Settings

@@ -25,18 +25,19 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from jobs.crontab import CrontabTrigger
-from jobs.pacemaker import EVERY, Pacemaker
-from jobs.registry import JOBS, MAIN_JOB, Job
-from jobs.runner import Runner
-from jobs.signals import Signals
-from jobs.timetable import checked, expression_of
-from jobs.watching import Watching
-from reconcile import announcing
 from reconcile.alerts.memory import MemoryAlertBook
+from reconcile.app import alerts
+from reconcile.app.app import App
+from reconcile.app.build import build
 from reconcile.base import log
 from reconcile.base.errors import ReconcileError
-from reconcile.bootstrap import App, build
+from reconcile.jobs.crontab import CrontabTrigger
+from reconcile.jobs.pacemaker import EVERY, Pacemaker
+from reconcile.jobs.registry import JOBS, MAIN_JOB, Job
+from reconcile.jobs.runner import Runner
+from reconcile.jobs.signals import Signals
+from reconcile.jobs.timetable import checked, expression_of
+from reconcile.jobs.watching import Watching
 from reconcile.settings import Settings
 
 _log = log.get_logger(__name__)
@@ -220,14 +221,14 @@ class Scheduler:
     def _read(self) -> Settings:
         """The settings, with every schedule proven to be one, and the alerts' URLs to be usable."""
         settings = checked(self._load(), self._jobs)
-        announcing.check(settings)
+        alerts.check(settings)
         return settings
 
     def _broke(self, job: Job, error: ReconcileError) -> None:
         """A run that could not even begin is told of as well."""
         if job.name == MAIN_JOB:
             self.watching.run_broke()
-            announcing.could_not_begin(self.settings, error, memory=self._alerts)
+            alerts.could_not_begin(self.settings, error, memory=self._alerts)
 
     def _fire(self, job: Job) -> None:
         self.runner.fire(job, self.settings)
@@ -240,7 +241,7 @@ class Scheduler:
         if event.code == EVENT_JOB_MAX_INSTANCES and event.job_id == MAIN_JOB:
             # A run that does not end tells nobody. Not here: this thread is the one that looks at the time.
             threading.Thread(
-                target=announcing.judge_silence, args=[self.settings], name="silence", daemon=True
+                target=alerts.judge_silence, args=[self.settings], name="silence", daemon=True
             ).start()
 
     def _note_start(self, event: SchedulerEvent) -> None:  # noqa: ARG002  a listener's signature

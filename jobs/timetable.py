@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from jobs.crontab import check, next_times
-from jobs.registry import JOBS, OFF, Job
 from reconcile.base.errors import ConfigurationError
+from reconcile.jobs.crontab import check, next_times
+from reconcile.jobs.registry import JOBS, OFF, Job
 from reconcile.settings import Settings
 
 

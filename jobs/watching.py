@@ -11,14 +11,14 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
-from jobs.crontab import next_times
-from jobs.listener import Listener, Page
-from jobs.readiness import Found, Readiness
-from jobs.registry import JOBS
-from jobs.timetable import expression_of
+from reconcile.app.build import build
 from reconcile.base import log
 from reconcile.base.errors import ReconcileError
-from reconcile.bootstrap import build
+from reconcile.jobs.crontab import next_times
+from reconcile.jobs.listener import Listener, Page
+from reconcile.jobs.readiness import Found, Readiness
+from reconcile.jobs.registry import JOBS
+from reconcile.jobs.timetable import expression_of
 from reconcile.metrics.metering import Metrics, look
 from reconcile.settings import Settings
 from reconcile.settings.watching import host_and_port

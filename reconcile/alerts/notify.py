@@ -41,7 +41,8 @@ class AppriseNotifier:
         """Raises ConfigurationError: Apprise is missing, or does not know a URL; all of them named."""
         if find_spec("apprise") is None:
             raise ConfigurationError(
-                [f"{_SETTING} needs the Python package apprise"], hint="pip install 'reconcile[alerts]'"
+                [f"{_SETTING} needs the Python package apprise"],
+                hint="pip install 'frappe-reconcile[alerts]'",
             )
         self._places = _places(urls)
         self._patience = PATIENCE if patience is None else patience

@@ -231,7 +231,7 @@ def _connect_server(url: URL, *, create: bool, busy_timeout: float) -> Store:
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             [f"RECONCILE_AUDIT_URL needs the Python package {error.name}"],
-            hint="pip install 'reconcile[postgres]'",
+            hint="pip install 'frappe-reconcile[postgres]'",
         ) from None
     except (ArgumentError, NoSuchModuleError):
         raise ConfigurationError(["RECONCILE_AUDIT_URL is not a usable URL"], hint=_HINT_URL) from None

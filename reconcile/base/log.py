@@ -34,7 +34,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 FORMATS = ("auto", "text", "json")
 
 #: Loggers that follow the chosen level; everybody else's libraries speak from WARNING on.
-_OURS = ("reconcile", "jobs")
+_OURS = ("reconcile",)
 _FIRST = ("timestamp", "level", "logger", "event")
 _TELLING_NAMES = frozenset(
     {"authorization", "api_key", "api_secret", "password", "secret", "cookie", "set-cookie"}

@@ -15,7 +15,7 @@ from reconcile.base.errors import ReconcileError
 from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
-    from reconcile.bootstrap import App
+    from reconcile.app.app import App
     from reconcile.metrics.metering import Metrics
     from reconcile.settings import Group, Settings
 
@@ -48,13 +48,13 @@ def application(
     `watched`: it is opened for a run, and whoever watches over the runs is told where it cannot be.
     """
     settings = load_settings(quiet=quiet)
-    from reconcile.bootstrap import build
+    from reconcile.app.build import build
 
     try:
         app = build(settings, create_audit=create_audit, stop=stop, metrics=metrics)
     except ReconcileError as error:
         if watched:
-            from reconcile.announcing import could_not_begin
+            from reconcile.app.alerts import could_not_begin
 
             could_not_begin(settings, error)
         raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ from reconcile.base.errors import ConfigurationError
 from reconcile.cli.demo_stories import FACTS, TELLERS, TWICE, Witness
 
 if TYPE_CHECKING:
-    from jobs.runner import Runner
-    from reconcile.bootstrap import App
+    from reconcile.app.app import App
+    from reconcile.jobs.runner import Runner
     from reconcile.sandbox.clock import SimulatedClock
     from reconcile.sandbox.day import Script
     from reconcile.sandbox.listeners import Bell, Mailbox
@@ -75,17 +75,15 @@ def _witness(script: Script, sandbox: Sandbox, mailbox: Mailbox, bell: Bell) -> 
 
 
 def _live(script: Script, witness: Witness, lines: Callable[[], list[dict[str, Any]]]) -> Witness:
-    from pymongo import MongoClient
-
-    from jobs.timetable import timetable
+    from reconcile.app.parts import open_database
+    from reconcile.jobs.timetable import timetable
     from reconcile.sandbox.clock import SimulatedClock
     from reconcile.sandbox.day_shop import LivingShop
-    from reconcile.sandbox.servers import DATABASE
 
     settings, sandbox = witness.settings, witness.sandbox
     clock = SimulatedClock(script.start)
-    with MongoClient[dict[str, Any]](sandbox.mongo.uri(DATABASE)) as client:
-        database = client[DATABASE]
+    with ExitStack() as opened:
+        database = open_database(settings, opened)
         shop = LivingShop(script, database, sandbox.lms)
         witness.by_shop = shop.by_shop
         runner = _runner(clock, witness)
@@ -105,9 +103,9 @@ def _live(script: Script, witness: Witness, lines: Callable[[], list[dict[str, A
 
 
 def _runner(clock: SimulatedClock, witness: Witness) -> Runner:
-    from jobs.runner import Runner
     from reconcile.alerts.memory import MemoryAlertBook
-    from reconcile.bootstrap import build
+    from reconcile.app.build import build
+    from reconcile.jobs.runner import Runner
 
     stop, memory = threading.Event(), MemoryAlertBook()
 

@@ -84,7 +84,7 @@ def _log_says(witness: Witness) -> Mapping[str, int]:
 
 
 def _audit_says(witness: Witness) -> Mapping[str, int]:
-    from reconcile.bootstrap import build
+    from reconcile.app.build import build
     from reconcile.reports.model import ReportFilter
     from reconcile.reports.queries import enrollment_rows, run_rows
 

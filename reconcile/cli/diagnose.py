@@ -31,9 +31,10 @@ def command(*, as_json: bool) -> int:
 
     Writes nothing anywhere. Each check says ok, warning or problem, and the remedy.
     """
-    from reconcile.diagnosis import diagnose
+    from reconcile.app.parts import to_diagnose
+    from reconcile.diagnosis.diagnose import diagnose
 
-    found = diagnose(lambda: load_settings(quiet=True))
+    found = diagnose(lambda: load_settings(quiet=True), to_diagnose)
     if as_json:
         click.echo(json.dumps(_as_json(found)))
     else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from reconcile.app.app import App
 from reconcile.audit.process import operator
-from reconcile.bootstrap import App
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enrollment, Outcome
 from reconcile.drift.findings import DriftKind, Finding

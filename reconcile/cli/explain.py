@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from reconcile.app.app import App
 from reconcile.base.errors import ReconcileError
 from reconcile.base.redaction import mask_email, redact
-from reconcile.bootstrap import App
 from reconcile.cli.context import application
 from reconcile.cli.explain_look import Look, look
 from reconcile.cli.params import emails_option, json_option

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconcile.app.app import App
 from reconcile.base.errors import ReconcileError
 from reconcile.base.redaction import redact
-from reconcile.bootstrap import App
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrolled, Enrollment, Observation
 
 

@@ -24,10 +24,10 @@ def command(*, dry_run: bool) -> int:
     not the whole collection; on a large collection MongoDB builds them in the background.
     """
     settings = load_settings(require=("mongodb", "audit"))
+    from reconcile.app.parts import open_database
     from reconcile.audit import schema
     from reconcile.audit.tables import HEAD_REVISION
     from reconcile.storefront import setup
-    from reconcile.wiring import open_database
 
     url = settings.audit_url.get_secret_value()
     with ExitStack() as opened:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import click
 
+from reconcile.app.app import App
 from reconcile.audit.process import operator
-from reconcile.bootstrap import App
 from reconcile.cli.asking import confirmed, yes_option
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say

@@ -12,7 +12,7 @@ import click
 from reconcile.cli.context import drain_deadline, draining, load_settings
 
 if TYPE_CHECKING:
-    from jobs.registry import Job
+    from reconcile.jobs.registry import Job
     from reconcile.settings import Settings
 
 _EPILOG = """\b
@@ -42,7 +42,7 @@ def command(*, only_list: bool, once: str | None) -> int:
     if only_list and once is not None:
         raise click.UsageError("--list and --once exclude each other")
     settings = load_settings()
-    from jobs.scheduler import Scheduler
+    from reconcile.jobs.scheduler import Scheduler
 
     if only_list:
         _list(settings, now=datetime.now(UTC))
@@ -56,8 +56,8 @@ def command(*, only_list: bool, once: str | None) -> int:
 
 
 def _once(name: str, settings: Settings) -> int:
-    from jobs.registry import JOBS, job_named
-    from jobs.runner import Runner
+    from reconcile.jobs.registry import JOBS, job_named
+    from reconcile.jobs.runner import Runner
 
     job = job_named(name)
     if job is None:
@@ -72,7 +72,7 @@ def _to_stdout(*, title: str, body: str) -> None:
 
 def _list(settings: Settings, *, now: datetime) -> None:
     """The jobs: what each does, its setting, its next time; its last run where the audit knows it."""
-    from jobs.timetable import checked, upcoming
+    from reconcile.jobs.timetable import checked, upcoming
 
     zone = ZoneInfo(settings.timezone)
     for job, expression, when in upcoming(checked(settings), now=now):
@@ -87,8 +87,8 @@ def _last_run(job: Job, settings: Settings) -> Iterator[str]:
     """Of the main job, whoever started it. An audit that cannot be read must not hide the schedule."""
     if job.name != "reconcile_enrollments":
         return
+    from reconcile.app.build import build
     from reconcile.base.errors import ReconcileError
-    from reconcile.bootstrap import build
     from reconcile.story.runs import recent_runs
 
     try:

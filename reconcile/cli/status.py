@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from reconcile.bootstrap import App
+from reconcile.app.app import App
 from reconcile.cli.context import application
 from reconcile.cli.errors import word_for
 from reconcile.cli.params import json_option

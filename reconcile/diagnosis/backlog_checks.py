@@ -9,8 +9,8 @@ from heapq import nlargest
 from itertools import islice
 
 from reconcile.base.redaction import mask_email
-from reconcile.bootstrap import App
 from reconcile.diagnosis.checks import Check, ok, warning
+from reconcile.diagnosis.parts import Parts
 from reconcile.domain.identity import normalise_course
 from reconcile.domain.model import NO_HISTORY, MalformedEnrollment, SyncStatus
 from reconcile.domain.unmarked import Unmarked
@@ -26,13 +26,13 @@ _MOST = 10
 _NAMED = 5
 
 
-def backlog_checks(app: App) -> Iterator[Check]:
+def backlog_checks(parts: Parts, *, page_size: int) -> Iterator[Check]:
     """Courses, statuses, the failed ones by cause, what was never marked. Raises what the ports raise."""
     backlog, given_up, courses = Backlog(), Backlog(), Counter[str]()
     causes: dict[str, Backlog] = {}
-    stream = app.ports.source.scan(Selection())
-    while page := list(islice(stream, app.settings.page_size)):
-        histories = app.ports.audit.history([item.id for item in page])
+    stream = parts.source.scan(Selection())
+    while page := list(islice(stream, page_size)):
+        histories = parts.audit.history([item.id for item in page])
         for item in page:
             backlog.add(item)
             if isinstance(item, MalformedEnrollment):
@@ -45,7 +45,7 @@ def backlog_checks(app: App) -> Iterator[Check]:
                 causes.setdefault(_short(item.sync.error), Backlog()).add(item)
             else:
                 given_up.add(item)
-    yield from _courses(courses, app.lms.probe().courses() if app.ports.platform.verified else None)
+    yield from _courses(courses, parts.lms.probe().courses() if parts.lms.verified else None)
     statuses = ", ".join(f"{count} {name}" for name, count in backlog.statuses().items() if count)
     yield ok(_BACKLOG, "sync status", statuses or "every paid order is synced")
     if given_up.unsynced:
@@ -58,7 +58,7 @@ def backlog_checks(app: App) -> Iterator[Check]:
             _with_money(these, cause),
             "`reconcile report --view enrollments --outcome failed`, then `reconcile explain ID`",
         )
-    yield _unmarked(find_unmarked(app.ports.source, app.ports.audit, app.ports.clock.now()))
+    yield _unmarked(find_unmarked(parts.source, parts.audit, parts.clock.now()))
 
 
 def _with_money(these: Backlog, what: str) -> str:

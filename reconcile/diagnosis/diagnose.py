@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from reconcile.base.errors import AuditUnavailable, ConfigurationError, ReconcileError
-from reconcile.bootstrap import build
+from reconcile.base.errors import ConfigurationError, ReconcileError
 from reconcile.diagnosis.audit_checks import audit_checks
 from reconcile.diagnosis.backlog_checks import backlog_checks
 from reconcile.diagnosis.checks import Check, Diagnosis, Grade, ok, problem, skipped
 from reconcile.diagnosis.lms_checks import key_checks, lms_checks
 from reconcile.diagnosis.mongo_checks import mongo_checks
+from reconcile.diagnosis.parts import Connect
 from reconcile.run.summary import ExitCode
 from reconcile.settings import Settings
 
 _REST = ("mongodb", "lms", "key", "audit", "backlog")
 
 
-def diagnose(load: Callable[[], Settings]) -> Diagnosis:
+def diagnose(load: Callable[[], Settings], connect: Connect) -> Diagnosis:
     """Look at everything. `load` reads the settings. Reads only; never raises ReconcileError."""
-    return Diagnosis(checks=tuple(_checks(load)))
+    return Diagnosis(checks=tuple(_checks(load, connect)))
 
 
-def _checks(load: Callable[[], Settings]) -> Iterator[Check]:
+def _checks(load: Callable[[], Settings], connect: Connect) -> Iterator[Check]:
     try:
         settings = load()
     except ConfigurationError as error:
@@ -37,22 +37,17 @@ def _checks(load: Callable[[], Settings]) -> Iterator[Check]:
     yield from audit_checks(settings)
     with ExitStack() as opened:
         try:
-            app = opened.enter_context(build(settings, create_audit=False))
-        except AuditUnavailable:
-            # Said above; the rest is looked at without it.
-            from reconcile.run.dry_run import NoAudit
-
-            app = opened.enter_context(build(settings, audit=NoAudit()))
+            parts = connect(settings, opened)
         except ConfigurationError as error:
             yield problem("mongodb", "address", "; ".join(error.problems), error.hint)
             return
-        found = list(mongo_checks(settings))
+        found = list(mongo_checks(parts.database, settings))
         yield from found
-        lms = list(lms_checks(app))
+        lms = list(lms_checks(parts.lms, settings))
         yield from lms
         broken = [check for check in (*found, *lms) if check.grade is Grade.PROBLEM]
         keys = (
-            list(key_checks(app))
+            list(key_checks(parts.lms, settings))
             if not _has_problem(lms)
             else [skipped("key", "key", "the LMS does not answer")]
         )
@@ -61,7 +56,7 @@ def _checks(load: Callable[[], Settings]) -> Iterator[Check]:
             yield skipped("backlog", "backlog", "MongoDB, the LMS or the key is a problem")
             return
         try:
-            yield from backlog_checks(app)
+            yield from backlog_checks(parts, page_size=settings.page_size)
         except ReconcileError as error:
             yield problem("backlog", "backlog", str(error), error.hint, code=ExitCode.TEMPORARY)
 

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from reconcile.base.errors import AuthenticationFailed, ReconcileError, TerminalError
-from reconcile.bootstrap import App
 from reconcile.diagnosis.checks import Check, ok, problem, skipped, warning
 from reconcile.lms.http.tls import certificate_end
+from reconcile.lms.lms import FrappeLms
 from reconcile.lms.probe import Present
 from reconcile.run.summary import ExitCode
+from reconcile.settings import Settings
 
 _LMS, _KEY = "lms", "key"
 _MODERATOR = "Moderator"
@@ -22,9 +23,9 @@ _SOON = 14
 _SLOW_MS = 2000
 
 
-def lms_checks(app: App) -> Iterator[Check]:
+def lms_checks(lms: FrappeLms, settings: Settings) -> Iterator[Check]:
     """Name, certificate, ping, latency, versions."""
-    parts = urlsplit(app.settings.lms_base_url)
+    parts = urlsplit(settings.lms_base_url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.getaddrinfo(host, port)
@@ -39,10 +40,10 @@ def lms_checks(app: App) -> Iterator[Check]:
         return
     yield ok(_LMS, "name", f"{host} is known")
     if parts.scheme == "https":
-        yield _certificate(certificate_end(host, port, timeout=app.settings.timeout))
+        yield _certificate(certificate_end(host, port, timeout=settings.timeout))
     before = time.monotonic()
     try:
-        app.ports.platform.ping()
+        lms.ping()
     except AuthenticationFailed:
         # It answers; that it does not like the key is told below.
         yield ok(_LMS, "ping", "answers")
@@ -56,7 +57,7 @@ def lms_checks(app: App) -> Iterator[Check]:
         yield warning(_LMS, "ping", f"answers in {took:.0f} ms", "look at the LMS: it is slow")
     else:
         yield ok(_LMS, "ping", f"answers in {took:.0f} ms")
-    versions = app.lms.probe().versions()
+    versions = lms.probe().versions()
     told = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     yield ok(_LMS, "versions", told or "not told")
 
@@ -76,27 +77,27 @@ def _certificate(end: datetime | None) -> Check:
     return ok(_LMS, "certificate", f"valid until {end:%Y-%m-%d}")
 
 
-def key_checks(app: App) -> Iterator[Check]:
+def key_checks(lms: FrappeLms, settings: Settings) -> Iterator[Check]:
     """Accepted, whose, which roles, sees others, may create, and the vendor's method."""
-    if not app.ports.platform.verified:
+    if not lms.verified:
         yield warning(
             _KEY,
             "key",
             "none is set: runs are unverified",
             "set FRAPPE_LMS_API_KEY to a Moderator's key",
         )
-        yield _method(app)
+        yield _method(lms, settings)
         return
     try:
-        whose = app.lms.whoami()
+        whose = lms.whoami()
     except ReconcileError as error:
         yield _refused("accepted", error)
         yield skipped(_KEY, "rights", "the key is not accepted")
         return
     yield ok(_KEY, "accepted", f"belongs to {_masked(whose)}")
-    yield _roles(app.lms.probe().roles())
+    yield _roles(lms.probe().roles())
     try:
-        sight = app.ports.platform.prove_sight()
+        sight = lms.prove_sight()
     except ReconcileError as error:
         yield _refused("sees others", error)
     else:
@@ -110,8 +111,8 @@ def key_checks(app: App) -> Iterator[Check]:
                 "nothing; the first write will tell",
             )
         )
-    yield _creates(app)
-    yield _method(app)
+    yield _creates(lms, settings)
+    yield _method(lms, settings)
 
 
 def _roles(roles: list[str] | None) -> Check:
@@ -130,11 +131,11 @@ def _refused(name: str, error: ReconcileError) -> Check:
     return problem(_KEY, name, str(error), error.hint or "give its user the role Moderator", code=code)
 
 
-def _creates(app: App) -> Check:
-    if app.settings.enroll_via != "rest":
+def _creates(lms: FrappeLms, settings: Settings) -> Check:
+    if settings.enroll_via != "rest":
         return ok(_KEY, "may create", "not needed: the vendor's method enrolls")
     try:
-        found = app.lms.probe().may_create()
+        found = lms.probe().may_create()
     except ReconcileError as error:
         return _refused("may create", error)
     if found is Present.NO:
@@ -146,11 +147,11 @@ def _creates(app: App) -> Check:
     return ok(_KEY, "may create", "may create LMS enrollments")
 
 
-def _method(app: App) -> Check:
-    if app.settings.enroll_via == "rest":
+def _method(lms: FrappeLms, settings: Settings) -> Check:
+    if settings.enroll_via == "rest":
         return ok(_LMS, "confirm_payment", "not needed: RECONCILE_ENROLL_VIA=rest")
     try:
-        found = app.lms.probe().has_confirm_payment()
+        found = lms.probe().has_confirm_payment()
     except ReconcileError as error:
         return _refused("confirm_payment", error)
     if found is Present.NO:

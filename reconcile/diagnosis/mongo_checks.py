@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Any
+
+from pymongo.database import Database
 
 from reconcile.base.errors import ConfigurationError, ReconcileError
 from reconcile.diagnosis.checks import Check, ok, problem, warning
@@ -15,29 +17,26 @@ from reconcile.storefront import health, setup
 from reconcile.storefront.health import MongoHealth
 from reconcile.storefront.retry_queue import RetryQueue
 from reconcile.story.shop_texts import WORKER_REMEDY, idle_line, queue_counts
-from reconcile.wiring import open_database
 
 _AREA, _QUEUE = "mongodb", "retry queue"
 #: Seconds by which clocks may differ before backoffs and ages become wrong.
 _SKEW = 30.0
 
 
-def mongo_checks(settings: Settings) -> Iterator[Check]:
+def mongo_checks(database: Database[dict[str, Any]], settings: Settings) -> Iterator[Check]:
     """Everything about MongoDB; one problem where it does not answer."""
-    with ExitStack() as opened:
-        try:
-            database = open_database(settings, opened)
-            seen = health.look(database, collection=settings.mongodb_collection)
-            name, now = settings.retry_jobs_collection or None, datetime.now(UTC)
-            indexes = setup.indexes(database, collection=settings.mongodb_collection, queue=name)
-            queue = RetryQueue(database, name=name).look(now)
-        except ConfigurationError as error:
-            yield problem(_AREA, "reachable", "; ".join(error.problems), error.hint or "correct MONGODB_URI")
-            return
-        except ReconcileError as error:
-            remedy = error.hint or "start MongoDB, or correct MONGODB_URI"
-            yield problem(_AREA, "reachable", str(error), remedy, code=ExitCode.TEMPORARY)
-            return
+    try:
+        seen = health.look(database, collection=settings.mongodb_collection)
+        name, now = settings.retry_jobs_collection or None, datetime.now(UTC)
+        indexes = setup.indexes(database, collection=settings.mongodb_collection, queue=name)
+        queue = RetryQueue(database, name=name).look(now)
+    except ConfigurationError as error:
+        yield problem(_AREA, "reachable", "; ".join(error.problems), error.hint or "correct MONGODB_URI")
+        return
+    except ReconcileError as error:
+        remedy = error.hint or "start MongoDB, or correct MONGODB_URI"
+        yield problem(_AREA, "reachable", str(error), remedy, code=ExitCode.TEMPORARY)
+        return
     yield ok(_AREA, "reachable", f"version {seen.version}, answers in {seen.latency_ms:.0f} ms")
     yield _collection(seen, settings)
     missing = [index.name for index in indexes if not index.present]

@@ -57,7 +57,7 @@ def require(form: Format) -> None:
     if missing:
         raise ConfigurationError(
             [f"the format {form.value} needs {' and '.join(missing)}: the extra `report` is not installed"],
-            hint="pip install 'reconcile[report]' (in a checkout: pip install '.[report]')",
+            hint="pip install 'frappe-reconcile[report]' (in a checkout: pip install '.[report]')",
         )
 
 

@@ -234,6 +234,10 @@ class ReadOnlyAudit(NoAudit):
         """As the real one."""
         return self._inner.history(enrollment_ids)
 
+    def given_access(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
+        """As the real one."""
+        return self._inner.given_access(enrollment_ids)
+
     def recent_runs(self) -> Sequence[RecentRun]:
         """As the real one."""
         return self._inner.recent_runs()

@@ -160,6 +160,10 @@ class AuditLog(Protocol):
         """What is remembered of these enrollments; absent ones have no history."""
         ...
 
+    def given_access(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
+        """Of these orders, those whose learner we have given access."""
+        ...
+
     def begin(self, intent: Intent) -> int:
         """Commit the intent; the attempt's id. No LMS write without it."""
         ...

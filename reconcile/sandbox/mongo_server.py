@@ -172,7 +172,7 @@ def _program() -> str:
     found = str(beside) if beside.exists() else shutil.which(_PROGRAM)
     if found is None:
         raise SandboxUnavailable(
-            "the embedded MongoDB is not installed; install it with: pip install 'reconcile[demo]'"
+            "the embedded MongoDB is not installed; install it with: pip install 'frappe-reconcile[demo]'"
         )
     return found
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from apscheduler.triggers.base import BaseTrigger
 
-from jobs.scheduler import Scheduler
 from reconcile.cli.context import drain_deadline, load_settings
+from reconcile.jobs.scheduler import Scheduler
 
 EVERY = timedelta(seconds=0.5)
 

@@ -145,6 +145,14 @@ class AuditLogContract:
 
     # --- attempts and history --------------------------------------------------------------
 
+    def test_access_was_given_where_we_have_enrolled(self, running: AuditLog) -> None:
+        running.finish(running.begin(intent("given")), ENROLLED, run_id="run-1", at=NOON)
+        running.finish(running.begin(intent("refused")), REFUSED, run_id="run-1", at=NOON)
+        running.begin(intent("open"))
+
+        assert running.given_access(["given", "refused", "open", "stranger"]) == {"given"}
+        assert running.given_access([]) == frozenset()
+
     def test_nothing_is_remembered_of_a_stranger(self, running: AuditLog) -> None:
         assert running.history(["nobody"]) == {}
         assert running.history([]) == {}

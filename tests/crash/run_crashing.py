@@ -17,7 +17,7 @@ import sys
 from pymongo import monitoring
 
 # What a run imports on its way, imported at once: the fork server pays for it, its children do not.
-from reconcile import bootstrap
+from reconcile.app.build import build
 from reconcile.base import log
 from reconcile.cli import context
 from reconcile.run.reconciler import Reconciler
@@ -37,7 +37,7 @@ def main() -> int:
     monitoring.register(WireTrap(trap))
     settings = Settings.load()
     log.configure("info", "json")
-    with context.draining() as stop, bootstrap.build(settings, stop=stop) as app:
+    with context.draining() as stop, build(settings, stop=stop) as app:
         result = Reconciler(trapped(app.ports, trap)).run(app.options(), stop=stop)
     return int(result.summary.exit_code)
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.crontab import next_times
 from reconcile.cli import COMMANDS
+from reconcile.jobs.crontab import next_times
 from tests.docs.documents import ROOT
 
 PROGRAM = "/opt/reconcile/bin/reconcile"
@@ -98,7 +98,8 @@ def test_the_image_holds_all_that_the_package_is_made_of() -> None:
 
     assert all((ROOT / name).exists() for name in copied)
     packages = {name.partition(".")[0] for name in setup["options"]["packages"].split()}
-    assert packages | {"migrations", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"} == copied
+    packages |= set(setup["options"]["package_dir"].replace("=", "").split()[1::2])
+    assert packages | {"setup.cfg", "pyproject.toml", "README.md", "LICENSE"} == copied
     assert {line[1:] for line in ignored.splitlines() if line.startswith("!")} == copied
     (install,) = re.findall(r"pip install .*'\.\[(\w+)\]'", " ".join(_of("RUN")))
     assert install in setup["options.extras_require"]

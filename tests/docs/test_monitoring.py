@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.registry import JOBS
+from reconcile.jobs.registry import JOBS
 from reconcile.metrics.measures import (
     ANSWERS,
     BACKLOG_STATUSES,

@@ -7,9 +7,9 @@ from dataclasses import fields
 
 import pytest
 
-from jobs.registry import JOBS
 from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import DUPLICATE_PAYMENT, ODD_ORDER, SYNC_STATUS, Outcome, Reason
+from reconcile.jobs.registry import JOBS
 from reconcile.run.summary import MAX_ENROLLS, AbortReason, ExitCode, RunStatus
 from reconcile.story.remedies import REMEDIES
 from reconcile.templates.mail import Facts

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from jobs.crontab import next_times
 from reconcile.cli import COMMANDS
+from reconcile.jobs.crontab import next_times
 from tests.docs.documents import ROOT, markdown, prose
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

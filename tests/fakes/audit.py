@@ -118,6 +118,13 @@ class InMemoryAuditLog:
                 found[name] = replace(found.get(name, NO_HISTORY), ignored_until=said.until)
         return found
 
+    def given_access(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
+        self._require()
+        ours = (Outcome.ENROLLED, Outcome.RECOVERED)
+        with self._lock:
+            given = [row for row in self.attempts.values() if row.verdict and row.verdict.outcome in ours]
+        return frozenset(row.enrollment.id for row in given) & frozenset(enrollment_ids)
+
     def begin(self, intent: Intent) -> int:
         with self._lock:
             return self._append(

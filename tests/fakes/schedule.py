@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 import time_machine
 from apscheduler.events import EVENT_JOB_SUBMITTED
 
-from jobs.registry import Job
-from jobs.runner import Runner
-from jobs.scheduler import Scheduler
+from reconcile.jobs.registry import Job
+from reconcile.jobs.runner import Runner
+from reconcile.jobs.scheduler import Scheduler
 from reconcile.settings import Settings
 
 MINUTE = timedelta(minutes=1)

@@ -14,9 +14,10 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
+from reconcile.app.app import App
+from reconcile.app.build import build
 from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.base.clock import SystemClock
-from reconcile.bootstrap import App, build
 from reconcile.domain.model import EffectKey
 from reconcile.run.options import RunResult
 from reconcile.run.ports import LearningPlatform

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import pytest
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
 
-from jobs.registry import job_named
-from jobs.scheduler import Scheduler
 from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
 from reconcile.alerts.decision import Cause, Findings, Kind, decide_alerts
 from reconcile.alerts.memory import MemoryAlertBook
-from reconcile.announcing import could_not_begin, judge_silence
+from reconcile.app.alerts import could_not_begin, judge_silence
 from reconcile.base.errors import ConfigurationError, StoreUnavailable
+from reconcile.jobs.registry import job_named
+from reconcile.jobs.scheduler import Scheduler
 from reconcile.run.source import Selection
 from reconcile.storefront.newest import NewestSale
 from tests.acceptance.harness import until
@@ -284,7 +284,7 @@ def test_the_scheduler_asks_for_silence_where_a_run_does_not_end(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("reconcile.announcing.judge_silence", asked.append)
+    monkeypatch.setattr("reconcile.app.alerts.judge_silence", asked.append)
     scheduler = Scheduler(watched.settings)
 
     for name in ("reconcile_enrollments", "another_job"):

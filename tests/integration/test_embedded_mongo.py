@@ -158,7 +158,7 @@ def test_a_missing_program_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(mongo_server, "_PROGRAM", "no-such-program")
     server = EmbeddedMongo()
 
-    with pytest.raises(SandboxUnavailable, match=r"pip install 'reconcile\[demo\]'"):
+    with pytest.raises(SandboxUnavailable, match=r"pip install 'frappe-reconcile\[demo\]'"):
         server.start()
 
     assert not server.directory.exists()

@@ -106,7 +106,7 @@ def test_without_the_extra_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ConfigurationError, match="needs the Python package apprise") as caught:
         AppriseNotifier(["json://127.0.0.1/x"])
 
-    assert caught.value.hint == "pip install 'reconcile[alerts]'"
+    assert caught.value.hint == "pip install 'frappe-reconcile[alerts]'"
 
 
 def test_without_urls_a_message_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from reconcile.alerts.memory import MemoryAlertBook
-from reconcile.bootstrap import App, build
+from reconcile.app.app import App
+from reconcile.app.build import build
 from reconcile.run.options import RunResult
 from reconcile.settings import Settings
 from tests.fakes.receiver import Receiver

@@ -11,8 +11,8 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.crontab import CrontabTrigger, check, next_times
 from reconcile.base.errors import ConfigurationError
+from reconcile.jobs.crontab import CrontabTrigger, check, next_times
 
 #: A Tuesday.
 START = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)

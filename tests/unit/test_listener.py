@@ -11,9 +11,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from jobs import listener
-from jobs.listener import Listener, Page
 from reconcile.base.errors import ConfigurationError
+from reconcile.jobs import listener
+from reconcile.jobs.listener import Listener, Page
 
 LOOPBACK = "127.0.0.1"
 

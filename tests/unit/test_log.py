@@ -29,7 +29,7 @@ def restored_logging() -> Iterator[None]:
     logging.captureWarnings(False)
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in ("reconcile", "jobs"):
+    for name in ("reconcile",):
         logging.getLogger(name).setLevel(logging.NOTSET)
     forget_secrets()
 
@@ -172,7 +172,7 @@ def test_level_holds_for_us_and_warning_for_libraries() -> None:
     log.configure("debug", "json", stream=stream)
 
     log.get_logger("reconcile.test").debug("ours")
-    log.get_logger("jobs.scheduler").debug("ours, too")
+    log.get_logger("reconcile.jobs.scheduler").debug("ours, too")
     logging.getLogger("urllib3").info("theirs")
     logging.getLogger("urllib3").warning("theirs, and serious")
     with warnings.catch_warnings():

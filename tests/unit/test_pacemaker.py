@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.pacemaker import NOTICED, Pacemaker
+from reconcile.jobs.pacemaker import NOTICED, Pacemaker
 
 
 @dataclass

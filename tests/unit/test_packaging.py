@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 #: Folder in the checkout, and the package that it becomes.
-HOMES = {"reconcile": "reconcile", "jobs": "jobs", "migrations": "reconcile.migrations"}
+HOMES = {"reconcile": "reconcile", "jobs": "reconcile.jobs", "migrations": "reconcile.migrations"}
 LONGEST = 300
 
 

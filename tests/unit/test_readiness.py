@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from jobs import readiness
-from jobs.readiness import Check, Readiness
 from reconcile.base.errors import ServiceUnavailable
 from reconcile.base.redaction import forget_secrets, register_secret
+from reconcile.jobs import readiness
+from reconcile.jobs.readiness import Check, Readiness
 from reconcile.settings import Settings
 
 SETTINGS = Settings.load(

@@ -87,7 +87,7 @@ def test_a_missing_library_is_told_with_the_extra(form: Format, monkeypatch: pyt
     ) as told:
         require(form)
 
-    assert "pip install 'reconcile[report]'" in told.value.hint
+    assert "pip install 'frappe-reconcile[report]'" in told.value.hint
 
 
 @pytest.mark.parametrize("form", [form for form in Format if form not in LIBRARIES])

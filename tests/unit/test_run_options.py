@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reconcile.bootstrap import App, build
+from reconcile.app.app import App
+from reconcile.app.build import build
 from reconcile.settings import Settings
 from tests.fakes.harness import World
 

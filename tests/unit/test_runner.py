@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from jobs import reconcile_enrollments
-from jobs.registry import Job
-from jobs.runner import Runner
-from reconcile.announcing import saying_nothing
+from reconcile.app.alerts import no_alerts
+from reconcile.app.app import App
 from reconcile.base import log
 from reconcile.base.errors import (
     AuditUnavailable,
@@ -25,7 +23,9 @@ from reconcile.base.errors import (
     StoreUnavailable,
     TooManyEnrolls,
 )
-from reconcile.bootstrap import App
+from reconcile.jobs import reconcile_enrollments
+from reconcile.jobs.registry import Job
+from reconcile.jobs.runner import Runner
 from reconcile.settings import Settings
 from tests.fakes.harness import World
 from tests.fakes.world import order
@@ -61,9 +61,7 @@ class Bench:
     def _open(self, settings: Settings) -> App:
         if self.unopened is not None:
             raise self.unopened
-        return App(
-            settings, self.world.ports, stop=self.stop, resources=ExitStack(), announcing=saying_nothing()
-        )
+        return App(settings, self.world.ports, stop=self.stop, resources=ExitStack(), alerts=no_alerts())
 
     def fire(self, run: Callable[[App], int], *, name: str = "a_job") -> None:
         job = Job(name=name, about="", setting="", schedule=lambda _: "* * * * *", run=run)
@@ -211,9 +209,7 @@ def test_an_outage_of_many_runs_is_two_lines_and_its_end_one(bench: Bench, lines
 
 def test_the_main_job_raises_what_ended_its_run() -> None:
     world = World([order("e1")])
-    app = App(
-        SETTINGS, world.ports, stop=threading.Event(), resources=ExitStack(), announcing=saying_nothing()
-    )
+    app = App(SETTINGS, world.ports, stop=threading.Event(), resources=ExitStack(), alerts=no_alerts())
     assert reconcile_enrollments.run(app) == 0
 
     world.lms.down = ServiceUnavailable("down")

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from jobs.registry import Job
+from reconcile.jobs.registry import Job
 from tests.fakes.schedule import MINUTE, NIGHTLY, OFTEN, settings, simulation, until
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from jobs import watching
-from jobs.readiness import Found
-from jobs.watching import Watching
+from reconcile.jobs import watching
+from reconcile.jobs.readiness import Found
+from reconcile.jobs.watching import Watching
 from reconcile.settings import Settings
 from tests.fakes.harness import World
 

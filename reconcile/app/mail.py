@@ -1,4 +1,4 @@
-"""The part of the composition root that is about mail to the learner; imported only where it is on."""
+"""Mail to the learner, put together from the settings; imported only where it is on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Who is told of runs, put together from the settings: alerts, pings, and messages that jobs send.
 
-Beside `bootstrap`, which puts the rest together, because a run that could not begin is told of as well.
+Apart from `build`, which puts the rest together, because a run that could not begin is told of as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BUSY = 5.0
 
 
 @dataclass(kw_only=True)
-class Announcing:
+class Alerts:
     """How one application speaks to people and to machines that watch."""
 
     notifier: Notifier
@@ -63,14 +63,14 @@ class Announcing:
             _log.error("Alerts could not be judged", error=str(error))
 
 
-def announcing(
+def alerts(
     settings: Settings,
     ports: Ports,
     *,
     stop: threading.Event,
     memory: MemoryAlertBook | None = None,
     sales: Sales | None = None,
-) -> Announcing:
+) -> Alerts:
     """What follows the runs of an application. Raises ConfigurationError.
 
     `memory`: what this process remembers of its own alerts, for when the audit database is away.
@@ -78,7 +78,7 @@ def announcing(
     from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
     from reconcile.audit.log import SqlAuditLog
 
-    found = Announcing(notifier=_notifier(settings))
+    found = Alerts(notifier=_notifier(settings))
     if (pinger := _pinger(settings)) is not None:
         found.follow_ups.append(Pinging(pinger))
     if not settings.alert_url_list:
@@ -105,11 +105,11 @@ def announcing(
     return found
 
 
-def saying_nothing() -> Announcing:
+def no_alerts() -> Alerts:
     """Of an application that only reads: messages go to the log."""
     from reconcile.alerts.notify import LogNotifier
 
-    return Announcing(notifier=LogNotifier())
+    return Alerts(notifier=LogNotifier())
 
 
 def check(settings: Settings) -> None:

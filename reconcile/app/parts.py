@@ -1,4 +1,4 @@
-"""Each port over its real library: the parts that the composition root puts together.
+"""Each port over its real library: the parts that `build` puts together.
 
 Libraries are imported here, inside functions, so that a command pays only for what it uses.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconcile.base.clock import Clock
+from reconcile.base.errors import AuditUnavailable
 from reconcile.run.follow_up import FollowUp
 from reconcile.run.leases import Leases
 from reconcile.run.options import Ports
@@ -21,8 +22,9 @@ from reconcile.settings import Settings
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from reconcile.app.mail import Mail
+    from reconcile.diagnosis.parts import Parts as DiagnosisParts
     from reconcile.lms.lms import FrappeLms
-    from reconcile.mail_setup import Mail
     from reconcile.metrics.metering import Metrics
     from reconcile.storefront.newest import NewestSale
     from reconcile.storefront.orders import MongoOrders
@@ -32,23 +34,18 @@ def mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail | None
     """Mail to the learner; None where it is off."""
     if not settings.mails:
         return None
-    from reconcile.mail_setup import set_up_mail
+    from reconcile.app.mail import set_up_mail
 
     return set_up_mail(settings, ports, stop)
 
 
-def follow_ups(
-    ports: Ports, *, stop: threading.Event, mail: Mail | None, metrics: Metrics | None
-) -> list[FollowUp]:
-    """What follows a run, in this order."""
-    steps: list[FollowUp] = []
-    if metrics is not None:
-        from reconcile.metrics.metering import Metering
+def metering(metrics: Metrics | None, ports: Ports, stop: threading.Event) -> FollowUp | None:
+    """What counts each run; None where nobody reads the numbers."""
+    if metrics is None:
+        return None
+    from reconcile.metrics.metering import Metering
 
-        steps.append(Metering(metrics, ports, stop=stop))
-    if mail is not None and mail.step is not None:
-        steps.append(mail.step)
-    return steps
+    return Metering(metrics, ports, stop=stop)
 
 
 def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, Any]]:
@@ -62,15 +59,16 @@ def open_database(settings: Settings, opened: ExitStack) -> Database[dict[str, A
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """What of the storefront's database is looked at."""
+    """The storefront's database, not yet contacted, and what of it is looked at."""
 
+    database: Database[dict[str, Any]]
     source: EnrollmentSource
     orders: MongoOrders
     sales: NewestSale
 
 
-def shop(settings: Settings, database: Database[dict[str, Any]]) -> Shop:
-    """The storefront's orders and its retry queue, read by one shop's rules."""
+def shop(settings: Settings, opened: ExitStack) -> Shop:
+    """The storefront's orders and its retry queue, read by one shop's rules; closed with `opened`."""
     from reconcile.storefront.email_rule import email_problem
     from reconcile.storefront.newest import NewestSale
     from reconcile.storefront.orders import MongoOrders
@@ -78,10 +76,12 @@ def shop(settings: Settings, database: Database[dict[str, Any]]) -> Shop:
     from reconcile.storefront.retry_queue import RetryQueue
     from reconcile.storefront.source import MongoSource
 
+    database = open_database(settings, opened)
     collection = settings.mongodb_collection
     queue = RetryQueue(database, name=settings.retry_jobs_collection or None)
     reader = OrderReader(email_rule=email_problem, placeholders=settings.placeholder_emails, queue=queue)
     return Shop(
+        database=database,
         source=MongoSource(
             database, collection=collection, reader=reader, queue=queue, page_size=settings.page_size
         ),
@@ -127,3 +127,24 @@ def audit(settings: Settings, opened: ExitStack, *, create: bool) -> AuditLog:
         return NoAudit()
     opened.callback(audit.close)
     return audit
+
+
+def to_diagnose(settings: Settings, opened: ExitStack) -> DiagnosisParts:
+    """What `diagnose` looks at; an audit database that cannot be used is told of by a check of its own."""
+    from reconcile.base.clock import SystemClock
+    from reconcile.diagnosis.parts import Parts as DiagnosisParts
+    from reconcile.run.dry_run import NoAudit
+
+    found = shop(settings, opened)
+    clock = SystemClock()
+    try:
+        remembered = audit(settings, opened, create=False)
+    except AuditUnavailable:
+        remembered = NoAudit()
+    return DiagnosisParts(
+        database=found.database,
+        source=found.source,
+        lms=platform(settings, opened, clock),
+        audit=remembered,
+        clock=clock,
+    )

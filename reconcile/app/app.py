@@ -1,4 +1,4 @@
-"""The composition root: from settings to a working application. Every port can be replaced by keyword.
+"""One process's application: its ports, its runs and what follows them, and what people look things up with.
 
 Libraries are imported here, inside functions, so that a command pays only for what it uses.
 """
@@ -9,36 +9,28 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self
 
-from reconcile import wiring
-from reconcile.alerts.memory import MemoryAlertBook
-from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
 from reconcile.run.abort import never_begun
 from reconcile.run.follow_up import Finished, FollowUp, follow_up
-from reconcile.run.leases import Leases
 from reconcile.run.options import APPLY, DRY_RUN, Ports, RunOptions, RunResult
-from reconcile.run.ports import AuditLog, LearningPlatform, Progress
+from reconcile.run.ports import Progress
 from reconcile.run.reconciler import Reconciler
 from reconcile.run.retry import RetryPolicy
-from reconcile.run.source import EnrollmentSource, Selection
+from reconcile.run.source import Selection
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from reconcile.announcing import Announcing
-    from reconcile.audit.log import SqlAuditLog
+    from reconcile.app.alerts import Alerts
+    from reconcile.app.mail import Mail
+    from reconcile.app.parts import Shop
     from reconcile.drift.find import Looked
     from reconcile.drift.findings import Finding
     from reconcile.lms.lms import FrappeLms
-    from reconcile.mail_setup import Mail
-    from reconcile.metrics.metering import Metrics
-    from reconcile.run.dry_run import NoAudit
     from reconcile.storefront.orders import MongoOrders
-
-T = TypeVar("T")
 
 
 class Notify(Protocol):
@@ -59,9 +51,9 @@ class App:
         *,
         stop: threading.Event,
         resources: ExitStack,
-        announcing: Announcing,
+        alerts: Alerts,
         follow_ups: Sequence[FollowUp] = (),
-        orders: MongoOrders | None = None,
+        shop: Shop | None = None,
         lms: FrappeLms | None = None,
         notify: Notify | None = None,
         mail: Mail | None = None,
@@ -69,12 +61,12 @@ class App:
         self.settings = settings
         self.ports = ports
         self.stop = stop
-        self.announcing = announcing
+        self.alerts = alerts
         self.follow_ups = list(follow_ups)
-        self._orders = orders
+        self._shop = shop
         self._lms = lms
         #: Tells people something: `notify(title=…, body=…)`.
-        self.notify: Notify = notify or announcing.notify
+        self.notify: Notify = notify or alerts.notify
         #: Why runs cannot work at present, where that has been told: they do not say it again.
         self.known_trouble: str | None = None
         #: None where learners are not mailed.
@@ -92,6 +84,7 @@ class App:
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
         """The audit database for reports; None where nothing is recorded yet. Raises AuditUnavailable."""
+
         from reconcile.audit.log import SqlAuditLog
 
         audit = self.ports.audit
@@ -130,30 +123,25 @@ class App:
         """Stream where both sides differ the other way round. Reads only. Raises ReconcileError kinds."""
         from reconcile.drift.find import find_drift
 
-        return find_drift(self.orders, self.lms, self._memory, looked=looked)
+        return find_drift(self.orders, self.lms, self.ports.audit, looked=looked)
 
     @property
     def orders(self) -> MongoOrders:
         """The orders of every status, for looking things up."""
-        return _given(self._orders, "orders")
+        if self._shop is None:
+            raise TypeError("this application was put together without a storefront's database")
+        return self._shop.orders
 
     @property
     def lms(self) -> FrappeLms:
         """The LMS with what only people ask for: rosters, whose key it is."""
-        return _given(self._lms, "the LMS")
-
-    @property
-    def _memory(self) -> SqlAuditLog | NoAudit:
-        from reconcile.audit.log import SqlAuditLog
-        from reconcile.run.dry_run import NoAudit
-
-        if isinstance(self.ports.audit, (SqlAuditLog, NoAudit)):
-            return self.ports.audit
-        raise TypeError("this application's audit log is a replaced one")
+        if self._lms is None:
+            raise TypeError("this application was put together without an LMS of its own")
+        return self._lms
 
     def drift_found(self, counts: Mapping[str, int]) -> None:
         """Alert of drift by kind; the all-clear where all counts are 0. Never raises ReconcileError."""
-        self.announcing.drift_found(counts, at=self.ports.clock.now())
+        self.alerts.drift_found(counts, at=self.ports.clock.now())
 
     def options(
         self,
@@ -187,74 +175,3 @@ class App:
             max_enrolls=max_enrolls,
             known_trouble=self.known_trouble,
         )
-
-
-def build(
-    settings: Settings,
-    *,
-    create_audit: bool = True,
-    stop: threading.Event | None = None,
-    source: EnrollmentSource | None = None,
-    platform: LearningPlatform | None = None,
-    audit: AuditLog | None = None,
-    leases: Leases | None = None,
-    clock: Clock | None = None,
-    notify: Notify | None = None,
-    metrics: Metrics | None = None,
-    alert_memory: MemoryAlertBook | None = None,
-) -> App:
-    """Put the application together; only the audit database is opened.
-
-    With `create_audit=False` an audit database that does not exist is not made: nothing is
-    remembered then, nobody is told. What runs do is counted in `metrics`; `alert_memory` is for a process
-    that lives on from run to run. Raises ConfigurationError and AuditUnavailable.
-    """
-    from reconcile.announcing import announcing, saying_nothing
-    from reconcile.audit.process import current_origin
-    from reconcile.base.clock import SystemClock
-
-    stop = stop or threading.Event()
-    clock = clock or SystemClock(stop)
-    origin = current_origin()
-    with ExitStack() as opened:
-        audit = audit or wiring.audit(settings, opened, create=create_audit)
-        shop = lms = None
-        if source is None or leases is None:
-            database = wiring.open_database(settings, opened)
-            shop = wiring.shop(settings, database)
-            source = source or shop.source
-            leases = leases or wiring.leases(settings, database, origin)
-        if platform is None:
-            platform = lms = wiring.platform(settings, opened, clock, metrics=metrics)
-        ports = Ports(
-            source=source,
-            platform=platform,
-            audit=audit,
-            leases=leases,
-            clock=clock,
-            origin=origin,
-        )
-        mail = wiring.mail(settings, ports, stop)
-        told = saying_nothing()
-        if create_audit:
-            told = announcing(
-                settings, ports, stop=stop, memory=alert_memory, sales=shop.sales if shop else None
-            )
-        return App(
-            settings,
-            ports,
-            stop=stop,
-            resources=opened.pop_all(),
-            orders=shop.orders if shop is not None else None,
-            lms=lms,
-            notify=notify,
-            mail=mail,
-            announcing=told,
-            follow_ups=wiring.follow_ups(ports, stop=stop, mail=mail, metrics=metrics) + told.follow_ups,
-        )
-
-
-def _given(part: T | None, name: str) -> T:
-    if part is None:
-        raise TypeError(f"this application was put together without {name}")
-    return part
