@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from reconcile.domain.model import EffectKey, Observation
 from reconcile.lms.lms import FrappeLms
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import load_site
 from reconcile.sandbox.servers import KEY
 
 COURSE = "python-basics"

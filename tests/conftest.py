@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.storefront.connect import connect
 
 # A developer's own settings must not reach the tests.

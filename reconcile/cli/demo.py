@@ -68,7 +68,7 @@ def command(*, schedule: bool) -> int:
         from reconcile.cli.demo_schedule import run_day
 
         return run_day()
-    from reconcile.sandbox.mongo_server import SandboxUnavailable
+    from reconcile.sandbox.mongo.server import SandboxUnavailable
     from reconcile.sandbox.servers import running
 
     try:

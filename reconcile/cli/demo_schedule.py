@@ -39,7 +39,7 @@ def run_day(script: Script | None = None) -> int:
     """Let the day pass and compare the stories; 0 where they agree, 1 where they do not."""
     from reconcile.sandbox.day import script as write_script
     from reconcile.sandbox.listeners import Bell, Mailbox
-    from reconcile.sandbox.mongo_server import SandboxUnavailable
+    from reconcile.sandbox.mongo.server import SandboxUnavailable
     from reconcile.sandbox.servers import running
 
     script = script or write_script(DAY)

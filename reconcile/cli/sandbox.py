@@ -28,7 +28,7 @@ def command(*, empty: bool, mongo_port: int, lms_port: int) -> int:
 
     Everything is local and temporary; when it ends, all data is gone. Needs the extra `demo`.
     """
-    from reconcile.sandbox.mongo_server import SandboxUnavailable
+    from reconcile.sandbox.mongo.server import SandboxUnavailable
     from reconcile.sandbox.servers import running
 
     try:

@@ -19,11 +19,11 @@ from reconcile.sandbox.day import (
     Sale,
     Script,
 )
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.shop_people import OPEN_COURSES, price
-from reconcile.sandbox.shop_sync import MAX_ATTEMPTS
-from reconcile.sandbox.storefront import Storefront
-from reconcile.sandbox.storefront_orders import as_object_id
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.shop.living import Storefront
+from reconcile.sandbox.shop.living_orders import as_object_id
+from reconcile.sandbox.shop.people import OPEN_COURSES, price
+from reconcile.sandbox.shop.sync import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from pymongo.database import Database

@@ -9,7 +9,7 @@ from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
-from reconcile.sandbox.mongo_server import SandboxUnavailable
+from reconcile.sandbox.mongo.server import SandboxUnavailable
 
 if TYPE_CHECKING:
     from aiosmtpd.smtp import SMTP, Envelope, Session

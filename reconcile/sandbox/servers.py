@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import default_site, load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
-from reconcile.sandbox.shop import Shop, load, shop
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import default_site, load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
+from reconcile.sandbox.shop.seed import Shop, load, shop
 
 KEY = "key_integration:secret_integration"
 DATABASE = "shop"

@@ -11,10 +11,10 @@ import pytest
 from pymongo.database import Database
 
 from reconcile.audit import schema
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import Site, load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
-from reconcile.sandbox.shop import load, shop
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import Site, load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
+from reconcile.sandbox.shop.seed import load, shop
 from tests.acceptance.asking import Schedule
 from tests.acceptance.harness import World
 

@@ -24,10 +24,10 @@ from pymongo.database import Database
 
 from reconcile.audit.log import open_audit
 from reconcile.run.ports import Intent
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
-from reconcile.sandbox.shop import Shop
+from reconcile.sandbox.shop.seed import Shop
 from tests.fakes.audit_history import close
 from tests.fakes.audit_samples import ELSEWHERE, NOON, REFUSED, enrollment, summary
 

@@ -20,7 +20,7 @@ def test_the_schedule_knows_its_time_zone(bare: World) -> None:
 
 def test_the_stand_in_knows_its_own(bare: World) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", "import reconcile.sandbox.lms_site"],
+        [sys.executable, "-P", "-c", "import reconcile.sandbox.lms.site"],
         env=bare.environment | NO_TIME_ZONES,
         cwd=bare.folder,
         capture_output=True,

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from reconcile.sandbox.mongo_server import free_port
+from reconcile.sandbox.mongo.server import free_port
 from tests.acceptance.harness import World, lines_of
 from tests.privileges import obey_modes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from reconcile.domain.identity import normalise_email
-from reconcile.sandbox.shop import CONFIRMABLE, COVERED, ENROLLABLE
+from reconcile.sandbox.shop.seed import CONFIRMABLE, COVERED, ENROLLABLE
 from tests.acceptance.harness import Done, World, by
 
 ACTIONS = {"confirm", "enroll", "wait", "defer", "give_up", "skip"}

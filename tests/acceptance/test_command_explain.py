@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from bson import ObjectId
 
-from reconcile.sandbox.lms_faults import Fault
+from reconcile.sandbox.lms.faults import Fault
 from tests.acceptance.harness import World
 from tests.acceptance.undone import ago, retry_job, unmarked_order
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.shop import ENROLLABLE
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.shop.seed import ENROLLABLE
 from tests.acceptance.harness import COURSE, World, until
 from tests.fakes.mail_server import CONTENT, HELLO, RECIPIENT, MailServer, mail_server
 

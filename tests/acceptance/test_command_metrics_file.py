@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.mongo_server import free_port
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.mongo.server import free_port
 from tests.acceptance.harness import SECRETS, World, until
 
 

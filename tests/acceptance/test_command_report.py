@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
-from reconcile.sandbox.shop import load, shop
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
+from reconcile.sandbox.shop.seed import load, shop
 from tests.acceptance.harness import Done, World
 from tests.acceptance.undone import ago, unmarked_order
 

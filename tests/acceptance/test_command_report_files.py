@@ -19,9 +19,9 @@ from openpyxl import load_workbook
 from pymongo import MongoClient
 
 from reconcile import __version__
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from tests.acceptance.harness import World
 
 VIEWS = ("summary", "attempts", "enrollments", "runs")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from reconcile.jobs.registry import JOBS
-from reconcile.sandbox.lms_faults import Fault
+from reconcile.sandbox.lms.faults import Fault
 from tests.acceptance.harness import World
 from tests.acceptance.undone import ago, retry_job, unmarked_order
 

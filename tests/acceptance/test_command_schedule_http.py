@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.metrics.measures import VERDICTS
-from reconcile.sandbox.lms_faults import Fault
+from reconcile.sandbox.lms.faults import Fault
 from tests.acceptance.asking import A_RUN, NEVER, Metrics, Schedule
 from tests.acceptance.harness import World, until
 

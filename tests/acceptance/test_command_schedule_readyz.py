@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.storefront.connect import connect
 from tests.acceptance.asking import Schedule
 from tests.acceptance.harness import SECRETS, World, until

@@ -7,8 +7,8 @@ import stat
 import pytest
 
 from reconcile.domain.identity import normalise_course, normalise_email
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.shop import CONFIRMABLE, COVERED, ENROLLABLE
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.shop.seed import CONFIRMABLE, COVERED, ENROLLABLE
 from tests.acceptance.harness import Document, Done, World, by
 
 #: What stands on stdout of `run --json`.

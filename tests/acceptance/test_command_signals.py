@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.sandbox.lms_faults import Fault
+from reconcile.sandbox.lms.faults import Fault
 from tests.acceptance.harness import World, until
 
 #: Seconds for one enrollment: long enough for the signal to arrive in the middle.

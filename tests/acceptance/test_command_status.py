@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from reconcile.sandbox.shop import CONFIRMABLE, COVERED, ENROLLABLE
+from reconcile.sandbox.shop.seed import CONFIRMABLE, COVERED, ENROLLABLE
 from tests.acceptance.harness import Document, World
 from tests.acceptance.undone import ago, retry_job, unmarked_order
 

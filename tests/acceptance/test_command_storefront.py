@@ -13,7 +13,7 @@ from bson import ObjectId
 from reconcile.audit.log import open_audit
 from reconcile.domain.model import Outcome, Reason, Verdict
 from reconcile.run.ports import Intent, Record
-from reconcile.sandbox.lms_faults import Fault
+from reconcile.sandbox.lms.faults import Fault
 from tests.acceptance.harness import World
 from tests.fakes.audit_history import close
 from tests.fakes.audit_samples import ELSEWHERE, NOON, enrollment, summary

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.sandbox.lms_faults import Fault
+from reconcile.sandbox.lms.faults import Fault
 from tests.acceptance.harness import World, program
 
 ROOT = Path(__file__).resolve().parents[2]

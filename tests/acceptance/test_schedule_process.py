@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.mongo_server import EmbeddedMongo, free_port
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.mongo.server import EmbeddedMongo, free_port
 from tests.acceptance.harness import Started, World, until
 
 ROOT = Path(__file__).resolve().parents[2]

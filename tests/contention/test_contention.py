@@ -23,11 +23,11 @@ import pytest
 from pymongo.database import Database
 
 from reconcile.audit.log import open_audit
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
-from reconcile.sandbox.shop_volume import VOLUME_COURSES, many_orders, many_users
+from reconcile.sandbox.shop.volume import VOLUME_COURSES, many_orders, many_users
 
 RACE_WINDOW = 0.02
 PATIENCE = 300.0

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from tests.crash import promises
 from tests.crash.forks import ForkServer, Run
 from tests.crash.world import ORDERS, TO_ENROLL, Asked, Pair, World, audit_with_a_past, new_world

@@ -26,12 +26,12 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from reconcile.audit.log import open_audit
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import Site, load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import Site, load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
-from reconcile.sandbox.storefront import Storefront
+from reconcile.sandbox.shop.living import Storefront
 from tests.contention.test_contention import end, start
 
 COURSE = "python-basics"

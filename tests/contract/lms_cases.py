@@ -13,8 +13,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_site import Site, default_site
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.site import Site, default_site
 
 DIRECTORY = Path(__file__).with_name("recordings")
 LEFT_OUT = re.compile(r"\.\.\.\[(\d+) items in all\]")

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reconcile.sandbox.lms_server import FrappeStandIn
+from reconcile.sandbox.lms.server import FrappeStandIn
 from tests.contract.lms_cases import (
     ENROLLED,
     LEFT_OUT,

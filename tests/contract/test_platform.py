@@ -21,7 +21,7 @@ from reconcile.domain.model import (
 from reconcile.lms.lms import FrappeLms
 from reconcile.run.answers import AlreadyThere, Created
 from reconcile.run.ports import LearningPlatform
-from reconcile.sandbox.lms_server import FrappeStandIn
+from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.storefront.documents import parse_enrollment
 from tests.fakes.world import FakeLms, any_text_with_at, order
 

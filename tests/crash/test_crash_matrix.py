@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from reconcile.run.ports import Origin
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.storefront.leases import MongoLeases
 from tests.crash import points, promises
 from tests.crash.crashing import WIRE, Point, steps_of_the_ports

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.sandbox.lms_answers import Answer, dumped
-from reconcile.sandbox.lms_calls import describe
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_request import Request
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.answers import Answer, dumped
+from reconcile.sandbox.lms.calls import describe
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.request import Request
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from tests.crash import promises
 from tests.crash.forks import ForkServer
 from tests.crash.world import ORDERS, Asked, Document, World, new_world

@@ -22,10 +22,10 @@ from reconcile.audit.log import open_audit
 from reconcile.domain.model import Enrollment
 from reconcile.run.ports import Intent, Origin
 from reconcile.run.summary import RunSummary
-from reconcile.sandbox.lms_calls import Call
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import Site, load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.calls import Call
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import Site, load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
 from reconcile.storefront.documents import parse_enrollment
 

@@ -21,8 +21,8 @@ from reconcile.base.clock import SystemClock
 from reconcile.domain.model import EffectKey
 from reconcile.run.options import RunResult
 from reconcile.run.ports import LearningPlatform
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.sandbox.servers import KEY
 from reconcile.settings import Settings
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from tests.fakes.audit_file import new_audit
 from tests.faults.bench import Bench
 

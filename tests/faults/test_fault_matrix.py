@@ -13,9 +13,9 @@ import pytest
 
 from reconcile.lms.lms import FrappeLms, Via
 from reconcile.run.summary import RunSummary
-from reconcile.sandbox.lms_faults import KINDS, Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
+from reconcile.sandbox.lms.faults import KINDS, Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import load_site
 from tests.fakes.harness import World
 from tests.fakes.world import order
 from tests.faults.bench import COURSE

@@ -21,7 +21,7 @@ from reconcile.domain.model import Enrollment
 from reconcile.run.answers import EnrollAnswer
 from reconcile.run.options import RunResult
 from reconcile.run.ports import LearningPlatform
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.storefront import connect as mongo_connect
 from reconcile.storefront.connect import connect
 from tests.fakes.audit_file import new_audit

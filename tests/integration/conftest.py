@@ -12,10 +12,10 @@ from bson.codec_options import CodecOptions
 from pymongo.database import Database
 
 from reconcile.base.redaction import forget_secrets
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
-from reconcile.sandbox.storefront import Storefront
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
+from reconcile.sandbox.shop.living import Storefront
 from tests.fakes.audit_file import new_audit
 from tests.fakes.receiver import Receiver
 from tests.fakes.world import FakeClock

@@ -9,7 +9,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
-from reconcile.sandbox.lms_server import FrappeStandIn
+from reconcile.sandbox.lms.server import FrappeStandIn
 
 Document = dict[str, Any]
 LEARNER, OTHER, COURSE = "sam@example.com", "kim@example.com", "web-dev"

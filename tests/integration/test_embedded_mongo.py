@@ -19,9 +19,9 @@ from pymongo import MongoClient, WriteConcern
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from reconcile.sandbox import mongo_server
-from reconcile.sandbox.mongo_server import EmbeddedMongo, SandboxUnavailable, free_port
-from reconcile.sandbox.shop import load, many_orders, shop
+from reconcile.sandbox.mongo import server as mongo_server
+from reconcile.sandbox.mongo.server import EmbeddedMongo, SandboxUnavailable, free_port
+from reconcile.sandbox.shop.seed import load, many_orders, shop
 
 NOW = datetime(2026, 3, 18, 10, 30, tzinfo=UTC)
 JOURNALED = WriteConcern(w=1, j=True)
@@ -29,7 +29,7 @@ JOURNALED = WriteConcern(w=1, j=True)
 #: Starts a server, says its process id and directory, and hangs.
 _PARENT = """
 import time
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 server = EmbeddedMongo().start()
 print(server.pid, server.directory, flush=True)
 time.sleep(60)
@@ -40,7 +40,7 @@ def client_of(server: EmbeddedMongo) -> MongoClient[dict[str, Any]]:
     return MongoClient(server.uri(), serverSelectionTimeoutMS=3000)
 
 
-def wait_until_gone(pid: int, *, seconds: float = 8) -> None:
+def wait_until_gone(pid: int, *, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

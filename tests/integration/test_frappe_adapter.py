@@ -27,8 +27,8 @@ from reconcile.domain.model import (
     NotEnrolled,
     Unknown,
 )
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
 from tests.integration.lms_clients import HANGING, KEY, Clients, order
 
 

@@ -24,8 +24,8 @@ from reconcile.domain.model import (
 )
 from reconcile.lms.http.client import Answer
 from reconcile.run.answers import AlreadyThere, Created, Refused
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
 from tests.integration.lms_clients import HANGING, KEY, Clients, order
 
 ALL_VIAS = ["confirm_payment", "rest"]

@@ -12,8 +12,8 @@ from reconcile.base.errors import ReconcileError
 from reconcile.domain.model import EffectKey
 from reconcile.lms.operations import PURPOSES, by_purpose
 from reconcile.metrics.measures import OPERATIONS, Tally
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
 from tests.integration.lms_clients import KEY, Clients, order
 
 

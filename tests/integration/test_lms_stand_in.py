@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reconcile.sandbox.lms_faults import KINDS, Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import stamps
+from reconcile.sandbox.lms.faults import KINDS, Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import stamps
 
 MEMBER, COURSE = "student1@example.com", "python-basics"
 RESOURCE = "/api/resource/LMS%20Enrollment"
@@ -351,7 +351,7 @@ def test_runs_as_a_process_of_its_own_and_is_driven_over_http(tmp_path: Path) ->
         "switches": {"race_window": 0},
     }
     (tmp_path / "state.json").write_text(json.dumps(state), "utf-8")
-    command = [sys.executable, "-m", "reconcile.sandbox.lms_server", "--port", "0"]
+    command = [sys.executable, "-m", "reconcile.sandbox.lms.server", "--port", "0"]
     with subprocess.Popen(
         [*command, "--state", str(tmp_path / "state.json")], stdout=subprocess.PIPE, text=True
     ) as process:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from reconcile.cli.context import DRAIN_SECONDS
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from tests.crash import promises
 from tests.crash.forks import ForkServer
 from tests.crash.world import World, new_world

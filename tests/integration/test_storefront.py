@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.storefront import Storefront
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.shop.living import Storefront
 from tests.integration.storefronts import COURSE, LEARNER, asked, due_in, only_job, order, until
 
 Document = dict[str, Any]

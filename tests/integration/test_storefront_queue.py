@@ -10,9 +10,9 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from reconcile.sandbox.lms_faults import Fault
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.storefront import Storefront
+from reconcile.sandbox.lms.faults import Fault
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.shop.living import Storefront
 from tests.integration.storefronts import COURSE, LEARNER, asked, only_job, order
 
 Document = dict[str, Any]

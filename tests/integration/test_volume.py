@@ -22,11 +22,11 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.sandbox.lms_server import FrappeStandIn
-from reconcile.sandbox.lms_site import Site, load_site
-from reconcile.sandbox.mongo_server import EmbeddedMongo
+from reconcile.sandbox.lms.server import FrappeStandIn
+from reconcile.sandbox.lms.site import Site, load_site
+from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
-from reconcile.sandbox.shop import many_courses, many_orders, many_users
+from reconcile.sandbox.shop.seed import many_courses, many_orders, many_users
 
 Document = dict[str, Any]
 Fill = Callable[..., Site]

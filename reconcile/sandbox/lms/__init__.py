@@ -1,0 +1,1 @@
+"""A Frappe LMS that answers as measured, over HTTP."""

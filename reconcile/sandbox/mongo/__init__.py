@@ -1,0 +1,1 @@
+"""A MongoDB server of one's own, embedded."""

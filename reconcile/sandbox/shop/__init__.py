@@ -1,0 +1,1 @@
+"""The storefront: a shop's documents with years of habits, and the shop alive."""
