@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from reconcile.app.build import build
 from reconcile.base import log
@@ -19,9 +19,11 @@ from reconcile.jobs.listener import Listener, Page
 from reconcile.jobs.readiness import Found, Readiness
 from reconcile.jobs.registry import JOBS
 from reconcile.jobs.timetable import expression_of
-from reconcile.metrics.metering import Metrics, look
 from reconcile.settings import Settings
 from reconcile.settings.watching import host_and_port
+
+if TYPE_CHECKING:
+    from reconcile.metrics.metering import Metrics
 
 _log = log.get_logger(__name__)
 
@@ -52,6 +54,8 @@ class Watching:
         address = host_and_port(self._settings.http)
         if address is None:
             return self
+        from reconcile.metrics.metering import Metrics
+
         self._listener = Listener(
             address, {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._exposition}
         )
@@ -60,7 +64,7 @@ class Watching:
         self._listener.start()
         _log.info("Listening", address=self._listener.url)
         _warn_of_long_pauses(self._settings)
-        threading.Thread(target=self._first_look, name="first-look", daemon=True).start()
+        threading.Thread(target=self._first_look, args=[self.metrics], name="first-look", daemon=True).start()
         return self
 
     def __exit__(
@@ -110,17 +114,19 @@ class Watching:
         return Page(body=json.dumps(answer).encode() + b"\n", status=_status(ready), content_type=_JSON)
 
     def _exposition(self, accept: str) -> Page:
-        from reconcile.metrics.prometheus import exposition
+        from reconcile.metrics.metering import exposition
 
-        tally, standing = (self.metrics or Metrics()).snapshot()
-        text, content_type = exposition(tally, standing, now=datetime.now(UTC), accept=accept)
+        numbers = self.metrics.collect(datetime.now(UTC)) if self.metrics is not None else []
+        text, content_type = exposition(numbers, accept=accept)
         return Page(body=text, content_type=content_type)
 
-    def _first_look(self) -> None:
+    def _first_look(self, metrics: Metrics) -> None:
         """How things stand before the first run."""
+        from reconcile.metrics.look import look
+
         try:
             with build(self._settings, create_audit=False, stop=self._stop) as app:
-                look(self.metrics or Metrics(), app.ports, stop=self._stop)
+                look(metrics, app.ports, stop=self._stop)
         except ReconcileError as error:
             _log.info("The metrics know of no backlog yet", error=str(error))
 

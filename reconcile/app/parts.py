@@ -43,7 +43,7 @@ def metering(metrics: Metrics | None, ports: Ports, stop: threading.Event) -> Fo
     """What counts each run; None where nobody reads the numbers."""
     if metrics is None:
         return None
-    from reconcile.metrics.metering import Metering
+    from reconcile.metrics.look import Metering
 
     return Metering(metrics, ports, stop=stop)
 

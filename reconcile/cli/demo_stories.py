@@ -5,6 +5,7 @@ The stories must agree: that is what the demo is about.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -120,11 +121,17 @@ def _lms_says(witness: Witness) -> Mapping[str, int]:
 
 
 def _metrics_say(witness: Witness) -> Mapping[str, int]:
-    tally, standing = witness.metrics.snapshot()
+    value = witness.metrics.value
     given = sum(
-        count for (outcome, _), count in tally.verdicts.items() if outcome in ("enrolled", "recovered")
+        value("reconcile_enrollments_total", outcome=outcome, reason="none")
+        for outcome in ("enrolled", "recovered")
     )
-    return {GIVEN: given, IN_VAIN: tally.runs["aborted"], PERSON: (standing.backlog or {}).get("failed", -1)}
+    failed = value("reconcile_backlog", status="failed")
+    return {
+        GIVEN: int(given),
+        IN_VAIN: int(value("reconcile_runs_total", status="aborted")),
+        PERSON: -1 if math.isnan(failed) else int(failed),
+    }
 
 
 def _mailbox_says(witness: Witness) -> Mapping[str, int]:

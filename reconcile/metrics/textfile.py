@@ -13,20 +13,18 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from reconcile.base import log
-from reconcile.domain.histogram import Histogram
-from reconcile.metrics.measures import Standing, Tally
-from reconcile.metrics.metering import Metrics
-from reconcile.metrics.prometheus import exposition
+from reconcile.metrics.metering import Metrics, exposition
 
 _log = log.get_logger(__name__)
 
@@ -35,6 +33,9 @@ MODE = 0o644
 #: Seconds to wait for another run that is replacing the file.
 PATIENCE = 5.0
 _LARGEST = 4 * 1024 * 1024
+
+#: A sample's name and its labels.
+_Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def add_to_file(path: Path, metrics: Metrics, *, now: datetime) -> None:
@@ -46,11 +47,7 @@ def add_to_file(path: Path, metrics: Metrics, *, now: datetime) -> None:
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is not a file")
     with _turn(path.parent):
-        before = _read(path)
-        if before is not None:
-            metrics.go_on_from(*before)
-        tally, standing = metrics.snapshot()
-        text, _ = exposition(tally, standing, now=now)
+        text, _ = exposition(_with_those_of(path, metrics.collect(now), now))
         _replace(path, text)
 
 
@@ -88,97 +85,86 @@ def _replace(path: Path, text: bytes) -> None:
         raise
 
 
-def _read(path: Path) -> tuple[Tally, Standing] | None:
-    """What the file says; None where there is none, or none of ours."""
+def _with_those_of(path: Path, metrics: list[Metric], now: datetime) -> Sequence[Metric]:
+    """These numbers and what the file says; without it where there is none, or none of ours."""
     try:
         with path.open("rb") as file:
             written_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
             text = file.read(_LARGEST).decode("utf-8")
-        return read_back(text, written_at=written_at)
+        return added(metrics, text, since=(now - written_at).total_seconds())
     except FileNotFoundError:
-        return None
+        return metrics
     except (ValueError, KeyError, ArithmeticError) as error:  # not the format, or another version's
         _log.warning(
             "The metrics file cannot be read; its counters begin anew", file=str(path), error=str(error)
         )
-        return None
+        return metrics
 
 
-def read_back(text: str, *, written_at: datetime) -> tuple[Tally, Standing]:
-    """The numbers that `exposition` has written. Raises ValueError or KeyError for what it has not."""
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    if not samples:
-        raise ValueError("it holds no metrics")
-    tally, standing = Tally(), Standing()
-    for sample in _named(samples, "reconcile_runs_total"):
-        tally.runs[sample.labels["status"]] = _whole(sample.value)
-    for sample in _named(samples, "reconcile_enrollments_total"):
-        tally.verdicts[sample.labels["outcome"], sample.labels["reason"]] = _whole(sample.value)
-    for sample in _named(samples, "reconcile_job_events_total"):
-        tally.events[sample.labels["job"], sample.labels["event"]] = _whole(sample.value)
-    _fill(tally.durations, samples, "reconcile_run_duration_seconds")
-    _fill(tally.waits, samples, "reconcile_paid_to_access_seconds")
-    for (operation, answer), spread in tally.requests.items():
-        labels = {"operation": operation, "status": answer}
-        _fill(spread, samples, "reconcile_lms_request_duration_seconds", labels)
-    _stand(standing, samples, written_at)
-    return tally, standing
+def added(metrics: Sequence[Metric], text: str, *, since: float) -> Sequence[Metric]:
+    """The numbers with those of `text` added, which was written `since` seconds ago.
+
+    Raises ValueError, KeyError and OverflowError where the text is not what `exposition` writes.
+    """
+    said = {family.name: _numbers(family) for family in text_string_to_metric_families(text)}
+    both = [_added(metric, said.get(metric.name, {}), since) for metric in metrics]
+    for metric, samples in zip(metrics, both, strict=True):
+        metric.samples = samples
+    return metrics
 
 
-def _stand(standing: Standing, samples: list[Sample], written_at: datetime) -> None:
-    for sample in _named(samples, "reconcile_last_success_timestamp_seconds"):
-        if sample.value > 0:
-            standing.last_success = datetime.fromtimestamp(sample.value, UTC)
-    # A file of an earlier version does not tell these.
-    standing.unmarked = _known(samples, "reconcile_unmarked_orders")
-    standing.jobs_open = _known(samples, "reconcile_shop_jobs_open")
-    standing.jobs_overdue = _known(samples, "reconcile_shop_jobs_overdue")
-    backlog = {sample.labels["status"]: sample.value for sample in _named(samples, "reconcile_backlog")}
-    if not backlog or any(math.isnan(number) for number in backlog.values()):
-        return
-    standing.backlog = {status: _whole(number) for status, number in backlog.items()}
-    for sample in _named(samples, "reconcile_unsynced_amount"):
-        standing.amounts[sample.labels["currency"]] = Decimal(str(sample.value))
-    for sample in _named(samples, "reconcile_oldest_unsynced_seconds"):
-        if sample.value > 0:
-            standing.oldest_paid_at = written_at - timedelta(seconds=sample.value)
+def _added(metric: Metric, before: Mapping[_Key, float], since: float) -> list[Sample]:
+    if metric.type == "histogram":
+        return _both(metric.samples, before)
+    if metric.type == "counter":
+        samples = _with_others(metric.samples, before)
+        return [each._replace(value=each.value + before.get(_key(each), 0)) for each in samples]
+    if metric.name == "reconcile_last_success_timestamp_seconds":
+        (success,) = metric.samples
+        last = max(success.value, before.get(_key(success), 0))
+        datetime.fromtimestamp(last, UTC)  # or it is no time
+        return [success._replace(value=last)]
+    waited = since if metric.name == "reconcile_oldest_unsynced_seconds" else 0.0
+    return _known(metric.samples, before, waited)
 
 
-def _known(samples: Iterable[Sample], name: str) -> int | None:
-    """A count that stands for itself; None where it is not there, or was not known."""
-    found = [sample.value for sample in _named(samples, name) if not math.isnan(sample.value)]
-    return _whole(found[0]) if found else None
+def _numbers(family: Metric) -> Mapping[_Key, float]:
+    for sample in family.samples:
+        unknown = family.type == "gauge" and math.isnan(sample.value)
+        if not unknown and not 0 <= sample.value < math.inf:
+            raise ValueError(f"{sample.name} is {sample.value:g}")
+    return {_key(sample): sample.value for sample in family.samples}
 
 
-def _named(samples: Iterable[Sample], name: str) -> Iterator[Sample]:
-    return (sample for sample in samples if sample.name == name)
+def _key(sample: Sample) -> _Key:
+    return sample.name, tuple(sorted(sample.labels.items()))
 
 
-def _fill(
-    spread: Histogram, samples: list[Sample], name: str, labels: Mapping[str, str] | None = None
-) -> None:
-    """Read a histogram back. Raises ValueError where its bounds are another version's."""
-    wanted = dict(labels or {})
-    cumulative: list[tuple[float, int]] = []
-    for sample in samples:
-        if sample.name == f"{name}_bucket":
-            rest = {key: value for key, value in sample.labels.items() if key != "le"}
-            if rest == wanted:
-                cumulative.append((float(sample.labels["le"]), _whole(sample.value)))
-        elif sample.name == f"{name}_sum" and sample.labels == wanted:
-            spread.total = sample.value
-    cumulative.sort()
-    if [bound for bound, _ in cumulative] != [*spread.bounds, math.inf]:
-        raise ValueError(f"{name} has other bounds")
-    below = 0
-    for place, (_, so_far) in enumerate(cumulative):
-        if so_far < below:
-            raise ValueError(f"{name} is not cumulative")
-        spread.counts[place], below = so_far - below, so_far
+def _both(samples: Sequence[Sample], before: Mapping[_Key, float]) -> list[Sample]:
+    """A histogram's numbers added. Raises KeyError where the file's bounds are another version's."""
+    for lower, upper in pairwise(samples):
+        if lower.name == upper.name and before[_key(lower)] > before[_key(upper)]:
+            raise ValueError(f"{lower.name} is not cumulative")
+    return [each._replace(value=each.value + before[_key(each)]) for each in samples]
 
 
-def _whole(value: float) -> int:
-    """A count. Raises ValueError and OverflowError (an ArithmeticError) for what is none."""
-    if value < 0:
-        raise ValueError("a count below zero")
-    return int(value)
+def _known(samples: Sequence[Sample], before: Mapping[_Key, float], waited: float) -> list[Sample]:
+    """How things stand; what nobody could look at stays as it was, `waited` seconds ago."""
+    unknown = all(math.isnan(each.value) for each in samples)
+    samples = _with_others(samples, before)
+    if not unknown:
+        return samples
+    values = (before.get(_key(each), math.nan) for each in samples)
+    return [
+        each._replace(value=max(value + waited, 0.0) if value > 0 else value)
+        for each, value in zip(samples, values, strict=True)
+    ]
+
+
+def _with_others(samples: Sequence[Sample], before: Mapping[_Key, float]) -> list[Sample]:
+    """The samples, and one of 0 for each of which only the file knows."""
+    ours = {_key(each) for each in samples}
+    others = [Sample(name, dict(labels), 0.0) for name, labels in before.keys() - ours]
+    if len({frozenset(each.labels) for each in (*samples, *others)}) > 1:
+        raise ValueError(f"{samples[0].name} has other labels")
+    return sorted((*samples, *others), key=lambda each: tuple(each.labels.values()))

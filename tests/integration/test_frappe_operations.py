@@ -11,9 +11,11 @@ import pytest
 from reconcile.base.errors import ReconcileError
 from reconcile.domain.model import EffectKey
 from reconcile.lms.operations import PURPOSES, by_purpose
-from reconcile.metrics.measures import OPERATIONS, Tally
+from reconcile.metrics.measures import OPERATIONS
+from reconcile.metrics.metering import Metrics
 from reconcile.sandbox.lms.faults import Fault
 from reconcile.sandbox.lms.server import FrappeStandIn
+from tests.fakes.metrics import numbers
 from tests.integration.lms_clients import KEY, Clients, order
 
 
@@ -48,12 +50,13 @@ def test_nothing_that_a_run_asks_is_other(via: str, lms: FrappeStandIn) -> None:
     [("500_html", "5xx"), ("429", "429"), ("cut_before", "none"), ("refuse", "4xx"), ("redirect", "4xx")],
 )
 def test_how_the_lms_answered(fault: str, answer: str, lms: FrappeStandIn) -> None:
-    tally = Tally()
+    metrics = Metrics()
     lms.faults.add(Fault(kind=fault, operation="enroll"))
     with Clients(lms.url) as clients:
-        client = clients(on_request=by_purpose(tally.count_request))
+        client = clients(on_request=by_purpose(metrics.request))
         with suppress(ReconcileError):
             client.enroll(order(member=KEY.member))
 
-    assert tally.requests["enroll", answer].count == 1
-    assert sum(spread.count for spread in tally.requests.values()) == 1
+    requests = numbers(metrics, "reconcile_lms_request_duration_seconds_count")
+    assert requests["enroll", answer] == 1
+    assert sum(requests.values()) == 1

@@ -33,7 +33,7 @@ class Looks:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watching]:
     """A process that is watched; nothing outside is looked at."""
-    monkeypatch.setattr(Watching, "_first_look", lambda self: None)
+    monkeypatch.setattr(Watching, "_first_look", lambda *_: None)
     settings = Settings.load(ENVIRON, env_file=None)
     subject = Watching(settings, stop=World().stop, looked_at=lambda: Looks.last)
     monkeypatch.setattr(subject._readiness, "look", lambda: {"lms": Found(ok=True, detail="answers")})
@@ -100,7 +100,7 @@ def test_another_address_takes_a_restart(watched: Watching, caplog: pytest.LogCa
 def test_a_schedule_that_pauses_too_long_for_readyz_is_told(
     schedule: str, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Watching, "_first_look", lambda self: None)
+    monkeypatch.setattr(Watching, "_first_look", lambda *_: None)
     settings = Settings.load(ENVIRON | {"RECONCILE_SCHEDULE": schedule}, env_file=None)
     with Watching(settings, stop=World().stop, looked_at=lambda: 0.0):
         pass
