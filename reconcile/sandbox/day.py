@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconcile.sandbox.shop.orders import Books, milliseconds
+from reconcile.sandbox.shop.documents import milliseconds
 from reconcile.sandbox.shop.people import Course, Person
+from reconcile.sandbox.shop.seed_books import Books
 
 #: Orders in an hour, by the hour of the day.
 _BUSY = (1, 1, 0, 0, 1, 1, 2, 3, 5, 6, 6, 5, 6, 7, 6, 6, 6, 7, 8, 8, 7, 6, 4, 2)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from bson import ObjectId
+from pymongo.database import Database
 
 from reconcile.sandbox.day import (
     CANCELLED,
@@ -20,13 +23,9 @@ from reconcile.sandbox.day import (
     Script,
 )
 from reconcile.sandbox.lms.server import FrappeStandIn
-from reconcile.sandbox.shop.living import Storefront
-from reconcile.sandbox.shop.living_orders import as_object_id
+from reconcile.sandbox.shop.documents import MAX_ATTEMPTS
 from reconcile.sandbox.shop.people import OPEN_COURSES, price
-from reconcile.sandbox.shop.sync import MAX_ATTEMPTS
-
-if TYPE_CHECKING:
-    from pymongo.database import Database
+from reconcile.sandbox.shop.storefront import Storefront
 
 #: How often somebody posted to the queue's worker on the day before: longer than it ever waits.
 _BY_HAND = timedelta(minutes=40)
@@ -104,7 +103,7 @@ class LivingShop:
             self._storefront.webhook(self._ids[email], dies_after="paid")
         else:
             self._storefront.webhook(self._ids[email])
-        query = {"_id": as_object_id(self._ids[email])}
+        query = {"_id": ObjectId(self._ids[email])}
         if sale.fate == MALFORMED:
             self._orders.update_one(query, {"$set": {"amount": "forty-nine"}})
         order = self._orders.find_one(query) or {}

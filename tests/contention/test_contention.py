@@ -27,7 +27,7 @@ from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.sandbox.lms.site import load_site
 from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
-from reconcile.sandbox.shop.volume import VOLUME_COURSES, many_orders, many_users
+from reconcile.sandbox.shop.many_orders import VOLUME_COURSES, many_orders, many_users
 
 RACE_WINDOW = 0.02
 PATIENCE = 300.0

@@ -31,7 +31,7 @@ from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.sandbox.lms.site import Site, load_site
 from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
-from reconcile.sandbox.shop.living import Storefront
+from reconcile.sandbox.shop.storefront import Storefront
 from tests.contention.test_contention import end, start
 
 COURSE = "python-basics"

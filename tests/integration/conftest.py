@@ -15,7 +15,7 @@ from reconcile.base.redaction import forget_secrets
 from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.sandbox.lms.site import load_site
 from reconcile.sandbox.mongo.server import EmbeddedMongo
-from reconcile.sandbox.shop.living import Storefront
+from reconcile.sandbox.shop.storefront import Storefront
 from tests.fakes.audit_file import new_audit
 from tests.fakes.receiver import Receiver
 from tests.fakes.world import FakeClock

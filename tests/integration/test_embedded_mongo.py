@@ -21,7 +21,8 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from reconcile.sandbox.mongo import server as mongo_server
 from reconcile.sandbox.mongo.server import EmbeddedMongo, SandboxUnavailable, free_port
-from reconcile.sandbox.shop.seed import load, many_orders, shop
+from reconcile.sandbox.shop.many_orders import many_orders
+from reconcile.sandbox.shop.seed import load, shop
 
 NOW = datetime(2026, 3, 18, 10, 30, tzinfo=UTC)
 JOURNALED = WriteConcern(w=1, j=True)

@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from reconcile.sandbox.lms.faults import Fault
 from reconcile.sandbox.lms.server import FrappeStandIn
-from reconcile.sandbox.shop.living import Storefront
+from reconcile.sandbox.shop.storefront import Storefront
 from tests.integration.storefronts import COURSE, LEARNER, asked, due_in, only_job, order, until
 
 Document = dict[str, Any]

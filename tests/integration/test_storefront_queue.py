@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from reconcile.sandbox.lms.faults import Fault
 from reconcile.sandbox.lms.server import FrappeStandIn
-from reconcile.sandbox.shop.living import Storefront
+from reconcile.sandbox.shop.storefront import Storefront
 from tests.integration.storefronts import COURSE, LEARNER, asked, only_job, order
 
 Document = dict[str, Any]

@@ -26,7 +26,7 @@ from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.sandbox.lms.site import Site, load_site
 from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
-from reconcile.sandbox.shop.seed import many_courses, many_orders, many_users
+from reconcile.sandbox.shop.many_orders import many_courses, many_orders, many_users
 
 Document = dict[str, Any]
 Fill = Callable[..., Site]

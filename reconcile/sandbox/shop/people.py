@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 #: RFC 2606: nobody can ever receive mail there.
 DOMAINS = ("example.com", "example.org", "example.net")
@@ -81,6 +82,19 @@ def price(course: Course, currency: str = "usd", *, share: float = 1.0) -> float
     factor, step = _CURRENCIES[currency]
     amount = round(course.price * factor * share / step) * step
     return int(amount) if amount == int(amount) else amount
+
+
+def offered(course: Course) -> dict[str, Any]:
+    """A course as the LMS has it."""
+    return {
+        "name": course.lms_name or course.slug,
+        "title": course.title,
+        "published": int(course.published),
+        "paid_course": int(course.paid_in_lms),
+        "disable_self_learning": 0,
+        "upcoming": 0,
+        "status": "Approved" if course.published else "In Progress",
+    }
 
 
 def people(random: Random) -> Iterator[Person]:

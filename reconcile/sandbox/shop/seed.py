@@ -10,32 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
 
-from reconcile.sandbox.shop.checkout import add_checkouts
-from reconcile.sandbox.shop.orders import CONFIRMABLE, COVERED, ENROLLABLE, Books, Document
-from reconcile.sandbox.shop.people import COURSES, Course
-from reconcile.sandbox.shop.queue import add_queue
-from reconcile.sandbox.shop.refusals import add_refusals
-from reconcile.sandbox.shop.repairs import add_repairs
-from reconcile.sandbox.shop.volume import VOLUME_COURSES, many_orders, many_users
+from pymongo.database import Database
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
-
-__all__ = [
-    "CONFIRMABLE",
-    "COVERED",
-    "ENROLLABLE",
-    "OUTCOMES",
-    "VOLUME_COURSES",
-    "Shop",
-    "load",
-    "many_courses",
-    "many_orders",
-    "many_users",
-    "shop",
-]
+from reconcile.sandbox.shop.documents import Document
+from reconcile.sandbox.shop.people import COURSES, Course, offered
+from reconcile.sandbox.shop.seed_books import CONFIRMABLE, COVERED, ENROLLABLE, Books
+from reconcile.sandbox.shop.seed_checkouts import add_checkouts
+from reconcile.sandbox.shop.seed_queue import add_queue
+from reconcile.sandbox.shop.seed_refusals import add_refusals
+from reconcile.sandbox.shop.seed_repairs import add_repairs
 
 #: The headings of `expected` that are no kinds.
 OUTCOMES = (ENROLLABLE, CONFIRMABLE, COVERED)
@@ -88,13 +72,13 @@ def shop(now: datetime, *, seed: int = 7) -> Shop:
         retry_jobs=sorted(books.retry_jobs, key=lambda job: str(job["_id"])),
         courses=[_sold(books, course) for course in COURSES],
         lms_users=list(books.lms_users.values()),
-        lms_courses=[_offered(course) for course in (*COURSES, _WELCOME)],
+        lms_courses=[offered(course) for course in (*COURSES, _WELCOME)],
         lms_enrollments=[*given, *({"member": email, "course": _WELCOME.slug} for email in welcomed)],
         expected=books.expected,
     )
 
 
-def load(shop: Shop, database: Database[dict[str, Any]]) -> None:
+def load(shop: Shop, database: Database[Document]) -> None:
     """Put the shop's collections into a database, in place of what is there, with the shop's indexes."""
     for name, documents in (
         ("enrollments", shop.enrollments),
@@ -105,11 +89,6 @@ def load(shop: Shop, database: Database[dict[str, Any]]) -> None:
         database[name].insert_many(documents)
     for keys, unique in _INDEXES:
         database["enrollments"].create_index(keys, unique=unique)
-
-
-def many_courses() -> list[Document]:
-    """The LMS's courses for `many_orders`."""
-    return [_offered(course) for course in VOLUME_COURSES]
 
 
 def _sold(books: Books, course: Course) -> Document:
@@ -124,17 +103,4 @@ def _sold(books: Books, course: Course) -> Document:
         "isActive": True,
         "createdAt": made,
         "updatedAt": made,
-    }
-
-
-def _offered(course: Course) -> Document:
-    """A course as the LMS has it."""
-    return {
-        "name": course.lms_name or course.slug,
-        "title": course.title,
-        "published": int(course.published),
-        "paid_course": int(course.paid_in_lms),
-        "disable_self_learning": 0,
-        "upcoming": 0,
-        "status": "Approved" if course.published else "In Progress",
     }

@@ -36,18 +36,15 @@ from reconcile.domain.model import (
 )
 from reconcile.run.decision import decide
 from reconcile.run.retry import RetryPolicy
-from reconcile.sandbox.shop.errors import DOWN
+from reconcile.sandbox.shop.lms_errors import DOWN
+from reconcile.sandbox.shop.many_orders import VOLUME_COURSES, many_courses, many_orders, many_users
 from reconcile.sandbox.shop.seed import (
     CONFIRMABLE,
     COVERED,
     ENROLLABLE,
     OUTCOMES,
-    VOLUME_COURSES,
     Shop,
     load,
-    many_courses,
-    many_orders,
-    many_users,
     shop,
 )
 from reconcile.storefront.documents import instant, parse_enrollment

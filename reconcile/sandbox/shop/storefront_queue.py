@@ -1,4 +1,4 @@
-"""The living storefront's retry queue, `retry_jobs`, and the worker that somebody must post to.
+"""The storefront's retry queue, `retry_jobs`, and the worker that somebody must post to.
 
 As published nobody does: the hosting platform's cron sends GET, which only answers statistics.
 """
@@ -9,17 +9,13 @@ import os
 import threading
 from datetime import datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING
 
-from reconcile.sandbox.shop.living_lms import LmsClient
-from reconcile.sandbox.shop.living_orders import Orders
-from reconcile.sandbox.shop.orders import Document, to_millisecond
-from reconcile.sandbox.shop.sync import MAX_ATTEMPTS, backoff, payload
+from pymongo.database import Database
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
+from reconcile.sandbox.shop.documents import MAX_ATTEMPTS, Document, backoff, claimed, new_job, to_millisecond
+from reconcile.sandbox.shop.storefront_lms import LmsClient
+from reconcile.sandbox.shop.storefront_orders import Orders
 
-_IN_WORK = timedelta(minutes=10)
 _OPEN = {"workerNodeId": "", "processingStartedAt": "", "processingTimeout": ""}
 
 
@@ -34,19 +30,7 @@ class Queue:
     def add(self, order: Document, error: str, *, wait: timedelta) -> object:
         """A job for an order whose call has failed, due after `wait`; its id."""
         now = self._orders.now()
-        job: Document = {
-            "jobType": "frappe_enrollment",
-            "enrollmentId": order["_id"],
-            "payload": payload(order),
-            "attempts": 0,
-            "maxAttempts": MAX_ATTEMPTS,
-            "nextRetryAt": now + wait,
-            "lastError": error,
-            "status": "pending",
-            "createdAt": now,
-            "updatedAt": now,
-            "__v": 0,
-        }
+        job = new_job(order, error, made=now, due=now + wait)
         return self._jobs.insert_one(job).inserted_id
 
     def work(self, *, limit: int, now: datetime | None) -> int:
@@ -78,14 +62,7 @@ class Queue:
         at = now or self._orders.now()
         due = {"status": "pending", "nextRetryAt": {"$lte": at}, "attempts": {"$lt": MAX_ATTEMPTS}}
         while (job := self._jobs.find_one(due, sort=[("nextRetryAt", 1)])) is not None:
-            taken = {
-                "status": "processing",
-                "attempts": job["attempts"] + 1,
-                "workerNodeId": f"worker-{os.getpid()}-{threading.get_ident():x}",
-                "processingStartedAt": at,
-                "processingTimeout": at + _IN_WORK,
-                "updatedAt": at,
-            }
+            taken = claimed(job, worker=f"worker-{os.getpid()}-{threading.get_ident():x}", at=at)
             same = {"_id": job["_id"], "status": "pending", "attempts": job["attempts"]}
             if self._jobs.update_one(same, {"$set": taken}).modified_count:
                 return job | taken

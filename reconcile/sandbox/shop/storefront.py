@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime, timedelta
+from typing import Literal
 
-from reconcile.sandbox.shop.living_lms import LmsClient, Told
-from reconcile.sandbox.shop.living_orders import Clock, Orders, derived, new_object_id, real_time
-from reconcile.sandbox.shop.living_queue import Queue
-from reconcile.sandbox.shop.orders import Document, iso, milliseconds
-from reconcile.sandbox.shop.sync import backoff, new_sync, payload
+from bson import ObjectId
+from pymongo.database import Database
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from pymongo.database import Database
+from reconcile.sandbox.shop.documents import Document, backoff, iso, milliseconds, new_sync, payload
+from reconcile.sandbox.shop.storefront_lms import LmsClient, Told
+from reconcile.sandbox.shop.storefront_orders import Clock, Orders, derived, real_time
+from reconcile.sandbox.shop.storefront_queue import Queue
 
 _SOON = timedelta(seconds=5)
 
@@ -151,7 +148,8 @@ class Storefront:
     def _new_order(self, email: str, course: str, amount: float) -> Document:
         now = self._orders.now()
         return {
-            "_id": new_object_id(now),
+            # An id of now by the shop's clock, which need not be the real time.
+            "_id": ObjectId(int(now.timestamp()).to_bytes(4, "big") + ObjectId().binary[4:]),
             "courseId": course,
             "email": email.strip().lower(),
             "amount": amount,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reconcile.sandbox.shop.errors import DOWN, TIMEOUT
-from reconcile.sandbox.shop.orders import CONFIRMABLE, ENROLLABLE, Books
-from reconcile.sandbox.shop.sync import first_call_failed, take, worker_failed
+from reconcile.sandbox.shop.lms_errors import DOWN, TIMEOUT
+from reconcile.sandbox.shop.seed_books import CONFIRMABLE, ENROLLABLE, Books
+from reconcile.sandbox.shop.seed_calls import first_call_failed, take, worker_failed
 
 
 def add_queue(books: Books) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from reconcile.sandbox.shop.errors import TIMEOUT, UNREACHABLE, api_error
+from reconcile.sandbox.shop.lms_errors import TIMEOUT, UNREACHABLE, api_error
 
 _PATH = "/api/method/lms.lms.payment_confirmation.confirm_payment"
 _UNKNOWN = "Unknown error"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from reconcile.sandbox.shop.errors import NO_USER
-from reconcile.sandbox.shop.orders import ENROLLABLE, Books, Document, milliseconds
+from reconcile.sandbox.shop.documents import PAYMENT_EVENT, Document, milliseconds
+from reconcile.sandbox.shop.lms_errors import NO_USER
 from reconcile.sandbox.shop.people import Course, Person, price
-from reconcile.sandbox.shop.repairs import coupon
-from reconcile.sandbox.shop.sync import first_call_failed
-
-_EVENT = "checkout.session.completed"
+from reconcile.sandbox.shop.seed_books import ENROLLABLE, Books
+from reconcile.sandbox.shop.seed_calls import first_call_failed
+from reconcile.sandbox.shop.seed_repairs import coupon
 
 
 def add_checkouts(books: Books) -> None:
@@ -65,7 +64,7 @@ def _unmarked(books: Books) -> None:
     ):
         when, paid = books.ago(minutes=minutes + 3), books.ago(minutes=minutes)
         order = books.order(kind, books.learner(), books.course(), when, **checkout(books, when))
-        order["stripeEvents"] = [books.event(_EVENT, paid, "processing")]
+        order["stripeEvents"] = [books.event(PAYMENT_EVENT, paid, "processing")]
         order["updatedAt"] = paid
 
 

@@ -1,7 +1,7 @@
-"""The sandbox shop's books: how it writes an order, and an LMS account. No I/O.
+"""The books of the made-up shop: how it writes an order, and an LMS account. No I/O.
 
-Field names and habits are the storefront's; how its calls to the LMS went is in `shop_sync`, and what
-happens to which order in `shop_repairs`, `shop_queue`, `shop_checkout` and `shop_refusals`.
+Field names and habits are the storefront's; how its calls to the LMS went is in `seed_calls`, and what
+happens to which order in `seed_repairs`, `seed_queue`, `seed_checkouts` and `seed_refusals`.
 Everything is a function of the seed and of `now`.
 """
 
@@ -10,14 +10,12 @@ from __future__ import annotations
 import string
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bson import ObjectId
+
+from reconcile.sandbox.shop.documents import PAYMENT_EVENT, Document, event, iso, new_sync, to_millisecond
 from reconcile.sandbox.shop.people import OPEN_COURSES, Course, Person, people, price
-
-if TYPE_CHECKING:
-    from bson import ObjectId
-
-Document = dict[str, Any]
 
 #: What one run must do about an order: the headings of `expected` that are no kinds.
 ENROLLABLE, CONFIRMABLE, COVERED = "enrollable", "confirmable", "covered"
@@ -47,8 +45,6 @@ class Books:
 
     def object_id(self, when: datetime) -> ObjectId:
         """The next id, made at `when`."""
-        from bson import ObjectId
-
         self._counter += 1
         seconds = int(when.timestamp()).to_bytes(4, "big")
         return ObjectId(seconds + self._machine + self._counter.to_bytes(3, "big"))
@@ -125,21 +121,21 @@ class Books:
                 "source": "success_page" if page else "webhook",
             },
             "metadata": self._metadata(),
-            "frappeSync": {"synced": False, "syncStatus": "pending", "retryCount": 0},
+            "frappeSync": new_sync(),
             "createdAt": when,
             "updatedAt": paid if page else paid + timedelta(milliseconds=900),
             "__v": 0,
         }
         if self.random.random() < 0.25:  # the LMS before this one
-            document["openedxSync"] = {"synced": False, "syncStatus": "pending", "retryCount": 0}
+            document["openedxSync"] = new_sync()
         document.update(changes)
         self.enrollments.append(document)
         self.expect(kind, document)
         return document
 
     def event(self, kind: str, when: datetime, status: str) -> Document:
-        """A Stripe event as the webhook notes it."""
-        return {"eventId": self.token("evt_1"), "eventType": kind, "processedAt": when, "status": status}
+        """A Stripe event, with an id of its own."""
+        return event(self.token("evt_1"), kind, when, status)
 
     def access(self, email: str, course: str) -> None:
         """That learner is enrolled in the LMS."""
@@ -159,7 +155,7 @@ class Books:
         return when + timedelta(seconds=self.random.randint(25, 200))
 
     def _stripe_events(self, when: datetime) -> list[Document]:
-        events = [self.event("checkout.session.completed", when, "processed")]
+        events = [self.event(PAYMENT_EVENT, when, "processed")]
         if self.random.random() < 0.4:
             later = when + timedelta(milliseconds=700)
             events.append(self.event("payment_intent.succeeded", later, "processed"))
@@ -174,18 +170,3 @@ class Books:
         if self.random.random() < 0.3:
             metadata["utmCampaign"] = self.random.choice(("autumn-sale", "back-to-school", "career-week"))
         return metadata
-
-
-def iso(when: datetime) -> str:
-    """As JavaScript's `toISOString` writes it."""
-    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
-
-
-def milliseconds(when: datetime) -> int:
-    """As JavaScript's `Date.now()` counts them."""
-    return round(when.timestamp() * 1000)
-
-
-def to_millisecond(when: datetime) -> datetime:
-    """BSON dates know no microseconds."""
-    return when.replace(microsecond=when.microsecond // 1000 * 1000)

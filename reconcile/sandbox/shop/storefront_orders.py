@@ -1,4 +1,4 @@
-"""The orders of a living storefront: every write to `enrollments`, as its handlers make them.
+"""The storefront's orders: every write to `enrollments`, as its handlers make them.
 
 Like Mongoose each update moves `updatedAt`. Nothing here guards against somebody else's write but what
 the storefront guards itself: whether the order is `paid` already.
@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from reconcile.sandbox.shop.orders import Document, to_millisecond
-from reconcile.sandbox.shop.sync import MAX_ATTEMPTS, new_sync, succeeded
+from bson import ObjectId
+from pymongo.database import Database
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
+from reconcile.sandbox.shop.documents import (
+    MAX_ATTEMPTS,
+    PAYMENT_EVENT,
+    Document,
+    event,
+    new_sync,
+    succeeded,
+    to_millisecond,
+)
 
 Clock = Callable[[], datetime]
-PAYMENT_EVENT = "checkout.session.completed"
 #: The one guard of the storefront's: whoever marks an order paid goes on to the LMS, nobody else.
 _UNPAID: Document = {"status": {"$ne": "paid"}}
 
@@ -52,9 +58,9 @@ class Orders:
         """Enter a new order."""
         self._collection.insert_one(document)
 
-    def find(self, order_id: object) -> Document | None:
+    def find(self, order_id: str | ObjectId) -> Document | None:
         """The order, or None where it was deleted."""
-        return self._collection.find_one({"_id": as_object_id(order_id)})
+        return self._collection.find_one({"_id": ObjectId(order_id)})
 
     def session(self, order_id: str, *, partial: bool) -> None:
         """Stripe has made the checkout session: its id takes the place of the first one."""
@@ -64,14 +70,9 @@ class Orders:
     def note_event(self, order_id: str) -> bool:
         """Put the payment's event into `stripeEvents`, as `processing`; False where it is there already."""
         now, name = self.now(), _event(order_id)
-        noted = {
-            "eventId": name,
-            "eventType": PAYMENT_EVENT,
-            "processedAt": now,
-            "status": "processing",
-        }
+        noted = event(name, PAYMENT_EVENT, now, "processing")
         changed = self._collection.update_one(
-            {"_id": as_object_id(order_id), "stripeEvents.eventId": {"$ne": name}},
+            {"_id": ObjectId(order_id), "stripeEvents.eventId": {"$ne": name}},
             {"$push": {"stripeEvents": noted}, "$set": {"updatedAt": now}},
         )
         return changed.modified_count == 1
@@ -91,7 +92,7 @@ class Orders:
         changes = self._paid(order_id, "success_page") | {"frappeSync": new_sync()}
         return self._update(order_id, changes, _UNPAID) == 1
 
-    def synced(self, order_id: object, enrollment_id: str, *, retry_count: int) -> None:
+    def synced(self, order_id: str | ObjectId, enrollment_id: str, *, retry_count: int) -> None:
         """The LMS has accepted."""
         sync = succeeded(enrollment_id, retry_count=retry_count, at=self.now())
         self._update(
@@ -101,7 +102,7 @@ class Orders:
         )
 
     def failed(
-        self, order_id: object, error: str, *, status: str, retry_count: int, job: object = None
+        self, order_id: str | ObjectId, error: str, *, status: str, retry_count: int, job: object = None
     ) -> None:
         """A call came to nothing; `job` is the retry job that was made for it."""
         changes = {
@@ -116,7 +117,7 @@ class Orders:
 
     def delete_unpaid(self, order_id: str) -> bool:
         """Delete it, unless it is paid."""
-        gone = self._collection.delete_one({"_id": as_object_id(order_id)} | _UNPAID)
+        gone = self._collection.delete_one({"_id": ObjectId(order_id)} | _UNPAID)
         return gone.deleted_count == 1
 
     def _paid(self, order_id: str, source: str) -> Document:
@@ -128,7 +129,7 @@ class Orders:
 
     def _update(
         self,
-        order_id: object,
+        order_id: str | ObjectId,
         changes: Document,
         only: Document | None = None,
         *,
@@ -137,19 +138,5 @@ class Orders:
         update: dict[str, Any] = {"$set": changes | {"updatedAt": self.now()}}
         if gone:
             update["$unset"] = dict.fromkeys(gone, "")
-        query = {"_id": as_object_id(order_id)} | (only or {})
+        query = {"_id": ObjectId(order_id)} | (only or {})
         return self._collection.update_one(query, update).modified_count
-
-
-def as_object_id(order_id: object) -> Any:
-    """The `_id` of an order that is named by its hexadecimal digits."""
-    from bson import ObjectId
-
-    return ObjectId(order_id) if isinstance(order_id, str) else order_id
-
-
-def new_object_id(when: datetime) -> Any:
-    """A new id, made at `when` by the shop's clock."""
-    from bson import ObjectId
-
-    return ObjectId(int(when.timestamp()).to_bytes(4, "big") + ObjectId().binary[4:])

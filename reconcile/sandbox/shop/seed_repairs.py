@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from reconcile.sandbox.shop.errors import DOWN, ENROLLED, TIMEOUT
-from reconcile.sandbox.shop.orders import CONFIRMABLE, COVERED, ENROLLABLE, Books, Document, iso, milliseconds
+from reconcile.sandbox.shop.documents import Document, iso, milliseconds
+from reconcile.sandbox.shop.lms_errors import DOWN, ENROLLED, TIMEOUT
 from reconcile.sandbox.shop.people import OPEN_COURSES, Person, price
-from reconcile.sandbox.shop.sync import first_call_failed, synced, worker_failed
+from reconcile.sandbox.shop.seed_books import CONFIRMABLE, COVERED, ENROLLABLE, Books
+from reconcile.sandbox.shop.seed_calls import first_call_failed, synced, worker_failed
 
 
 def add_repairs(books: Books) -> None:

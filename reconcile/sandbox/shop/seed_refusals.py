@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconcile.sandbox.shop.errors import NO_COURSE, NO_USER, UNPUBLISHED, refused
-from reconcile.sandbox.shop.orders import Books
+from reconcile.sandbox.shop.lms_errors import NO_COURSE, NO_USER, UNPUBLISHED, refused
 from reconcile.sandbox.shop.people import RENAMED, UNLISTED, Course, Person
-from reconcile.sandbox.shop.sync import first_call_failed, worker_failed
+from reconcile.sandbox.shop.seed_books import Books
+from reconcile.sandbox.shop.seed_calls import first_call_failed, worker_failed
 
 _BAD_ADDRESSES = (
     "sam@@example.com",

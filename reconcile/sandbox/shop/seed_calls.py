@@ -9,57 +9,14 @@ to it, so most jobs are overdue and stay so.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from reconcile.sandbox.shop.errors import TIMEOUT, UNREACHABLE
-from reconcile.sandbox.shop.orders import Books, Document
+from reconcile.sandbox.shop.documents import MAX_ATTEMPTS, Document, backoff, claimed, new_job, succeeded
+from reconcile.sandbox.shop.lms_errors import TIMEOUT, UNREACHABLE
+from reconcile.sandbox.shop.seed_books import Books
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-#: After so many tries of the worker nobody tries again.
-MAX_ATTEMPTS = 5
 _SOON = timedelta(seconds=5)
 #: What passes by itself.
 _PASSING = (TIMEOUT, UNREACHABLE)
-
-
-def backoff(attempts: int) -> timedelta:
-    """How long the queue waits after so many tries of the worker: 2, 4, 8, 16, 32 minutes."""
-    return timedelta(minutes=2 * 2**attempts)
-
-
-def new_sync() -> Document:
-    """`frappeSync` before the first call."""
-    return {"synced": False, "syncStatus": "pending", "retryCount": 0}
-
-
-def succeeded(enrollment_id: str, *, retry_count: int, at: datetime) -> Document:
-    """`frappeSync` once the LMS has accepted."""
-    return {
-        "synced": True,
-        "syncStatus": "success",
-        "enrollmentId": enrollment_id,
-        "retryCount": retry_count,
-        "lastSyncAttempt": at,
-        "syncCompletedAt": at,
-    }
-
-
-def payload(document: Mapping[str, object]) -> Document:
-    """What the shop sends to the LMS for an order, and keeps in the retry job."""
-    sent: Document = {
-        "user_email": document["email"],
-        "course_id": document["courseId"],
-        "paid_status": True,
-        "payment_id": document["paymentId"],
-        "amount": document["amount"],
-        "currency": document["currency"],
-    }
-    match document.get("affiliateData"):
-        case {"affiliateEmail": str(address)}:
-            sent["referral_code"] = address
-    return sent
 
 
 def synced(books: Books, document: Document, *, attempts: int = 0) -> None:
@@ -94,7 +51,10 @@ def first_call_failed(books: Books, document: Document, error: str, *, tries: in
         "lastSyncAttempt": failed,
     }
     document["updatedAt"] = failed
-    _queue(books, document, made=failed, due=failed + (_SOON if page or free else backoff(0)))
+    due = failed + (_SOON if page or free else backoff(0))
+    job = {"_id": books.object_id(failed)} | new_job(document, error, made=failed, due=due)
+    document["frappeSync"]["retryJobId"] = job["_id"]
+    books.retry_jobs.append(job)
 
 
 def worker_failed(
@@ -121,35 +81,9 @@ def worker_failed(
 
 def take(books: Books, job: Document, *, at: datetime) -> None:
     """The worker has claimed a job, and has not come back yet."""
-    job |= {
-        "attempts": job["attempts"] + 1,
-        "status": "processing",
-        "workerNodeId": f"worker-{books.random.getrandbits(24):06x}",
-        "processingStartedAt": at,
-        "processingTimeout": at + timedelta(minutes=10),
-        "updatedAt": at,
-    }
+    job |= claimed(job, worker=f"worker-{books.random.getrandbits(24):06x}", at=at)
 
 
 def _waited(attempts: int) -> timedelta:
     """From the making of a job to the end of its n-th try, each made when it was due."""
     return sum((backoff(number) for number in range(attempts)), timedelta(seconds=3 * attempts))
-
-
-def _queue(books: Books, document: Document, *, made: datetime, due: datetime) -> None:
-    job: Document = {
-        "_id": books.object_id(made),
-        "jobType": "frappe_enrollment",
-        "enrollmentId": document["_id"],
-        "payload": payload(document),
-        "attempts": 0,
-        "maxAttempts": MAX_ATTEMPTS,
-        "nextRetryAt": due,
-        "lastError": document["frappeSync"]["errorMessage"],
-        "status": "pending",
-        "createdAt": made,
-        "updatedAt": made,
-        "__v": 0,
-    }
-    document["frappeSync"]["retryJobId"] = job["_id"]
-    books.retry_jobs.append(job)

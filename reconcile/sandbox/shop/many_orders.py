@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from reconcile.sandbox.shop.errors import TIMEOUT
-from reconcile.sandbox.shop.orders import iso
-from reconcile.sandbox.shop.people import OPEN_COURSES, price
+from bson import ObjectId
+
+from reconcile.sandbox.shop.documents import Document, iso, new_sync
+from reconcile.sandbox.shop.lms_errors import TIMEOUT
+from reconcile.sandbox.shop.people import OPEN_COURSES, offered, price
 
 #: The storefront courses that the orders are for; the LMS must offer them.
 VOLUME_COURSES = OPEN_COURSES[:5]
@@ -24,8 +26,6 @@ def many_orders(
 
     Order n is of the n-th of `many_users`: no learner orders twice.
     """
-    from bson import ObjectId
-
     random = Random(seed)  # noqa: S311  dice, not a secret
     machine = random.randbytes(5)
     start = now.astimezone(UTC).replace(microsecond=0) - _YOUNGEST - _SPREAD
@@ -33,7 +33,7 @@ def many_orders(
         when = start + timedelta(seconds=int(_SPREAD.total_seconds() * number / count))
         course = VOLUME_COURSES[random.randrange(len(VOLUME_COURSES))]
         stamp = int(when.timestamp()).to_bytes(4, "big")
-        sync: dict[str, Any] = {"synced": False, "syncStatus": "pending", "retryCount": 0}
+        sync = new_sync()
         if number % 4 == 3:
             sync |= {"syncStatus": "retrying", "retryCount": 1, "errorMessage": TIMEOUT}
             sync["lastSyncAttempt"] = when + timedelta(minutes=2)
@@ -58,6 +58,11 @@ def many_users(count: int) -> Iterator[dict[str, Any]]:
     """The LMS accounts of the learners of as many orders."""
     for number in range(count):
         yield {"email": _address(number), "full_name": f"Learner {number}", "enabled": 1}
+
+
+def many_courses() -> list[Document]:
+    """The LMS's courses for `many_orders`."""
+    return [offered(course) for course in VOLUME_COURSES]
 
 
 def _address(number: int) -> str:
