@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
-from reconcile.sandbox.mongo.server import SandboxUnavailable
+from reconcile.sandbox.mongo.server import SandboxUnavailable, free_port
 
 if TYPE_CHECKING:
     from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -28,7 +27,7 @@ class Mailbox:
             ) from error
         #: To whom, and the subject.
         self.mails: list[tuple[str, str]] = []
-        self._controller = Controller(self, hostname="127.0.0.1", port=_free_port())
+        self._controller = Controller(self, hostname="127.0.0.1", port=free_port())
 
     @property
     def url(self) -> str:
@@ -98,9 +97,3 @@ class Bell:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

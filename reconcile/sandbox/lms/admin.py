@@ -14,6 +14,8 @@ from reconcile.sandbox.lms.request import Request
 from reconcile.sandbox.lms.site import Site
 
 PREFIX = "/_sandbox/"
+#: What the log shows of a `Call`.
+_LOGGED = ("operation", "at", "member", "course")
 _Values = Mapping[str, Any]
 
 
@@ -31,7 +33,9 @@ class Admin:
         self._routes: dict[tuple[str, str], Callable[[_Values], Any]] = {
             ("GET", "state"): lambda _: site.state(),
             ("GET", "counters"): lambda _: dict(calls.counters()),
-            ("GET", "log"): lambda _: [asdict(entry) for entry in calls.log()],
+            ("GET", "log"): lambda _: [
+                {name: getattr(call, name) for name in _LOGGED} for call in calls.log()
+            ],
             ("GET", "faults"): lambda _: [asdict(fault) for fault in faults.armed()],
             ("GET", "duplicates"): lambda _: [[*pair, n] for pair, n in site.duplicates().items()],
             ("POST", "reset"): lambda _: calls.reset(),

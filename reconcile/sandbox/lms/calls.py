@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconcile.sandbox.lms.answers import Refusal
@@ -35,17 +35,8 @@ class Call:
     course: str | None = None
     #: All the learners that the request names, those of a list's filter included.
     members: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Logged:
-    """One request in the log."""
-
-    operation: str
     #: `time.monotonic()` when it had arrived.
-    at: float
-    member: str | None = None
-    course: str | None = None
+    at: float = field(default_factory=time.monotonic)
 
 
 class Calls:
@@ -54,21 +45,20 @@ class Calls:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counters: Counter[str] = Counter()
-        self._log: deque[Logged] = deque(maxlen=_LOG_SIZE)
+        self._log: deque[Call] = deque(maxlen=_LOG_SIZE)
 
     def note(self, call: Call) -> None:
         """Count and log a request."""
-        entry = Logged(operation=call.operation, at=time.monotonic(), member=call.member, course=call.course)
         with self._lock:
             self._counters[call.operation] += 1
-            self._log.append(entry)
+            self._log.append(call)
 
     def counters(self) -> Counter[str]:
         """Requests by operation; an operation never seen counts 0."""
         with self._lock:
             return Counter(self._counters)
 
-    def log(self) -> list[Logged]:
+    def log(self) -> list[Call]:
         """The requests, in the order in which they arrived."""
         with self._lock:
             return list(self._log)

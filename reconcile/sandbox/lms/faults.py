@@ -12,23 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from reconcile.sandbox.lms.answers import Answer, Refusal, dumped, gunicorn, invalid
-from reconcile.sandbox.lms.api import read_only, stopped
+from reconcile.sandbox.lms.answers import Answer, Refusal, dumped, gunicorn, invalid, wants_json
+from reconcile.sandbox.lms.api import Api, read_only, stopped
 from reconcile.sandbox.lms.calls import Call
+from reconcile.sandbox.lms.enroll import APP
+from reconcile.sandbox.lms.request import CONFIRM, Request
 
-#: Kinds that act on the connection; the server carries them out.
-CONNECTION = (
+KINDS = (
+    # What acts on the connection; the server carries it out.
     "latency",
     "timeout_after_write",
     "timeout_before",
     "late_write",
     "cut_before",
     "cut_after_write",
-)
-#: Kinds that let the request through and spoil its answer.
-SPOILING = ("not_wrapped",)
-#: Kinds that answer instead of the site.
-ANSWERING = (
+    # What lets the request through and spoils its answer.
+    "not_wrapped",
+    # What answers instead of the site.
     "500_json",
     "500_html",
     "502_html",
@@ -46,7 +46,6 @@ ANSWERING = (
     "redirect",
     "success_false",
 )
-KINDS = CONNECTION + SPOILING + ANSWERING
 OPERATIONS = ("any", "read", "write", "ping", "whoami", "list", "count", "enroll", "insert_many", "other")
 #: Kinds that only an answer of confirm_payment can take.
 _OF_CONFIRM = ("not_wrapped", "success_false")
@@ -138,31 +137,30 @@ class Faults:
         return None
 
 
-def faulty(
-    fault: Fault, *, wrapper: str, as_json: bool = True, source: str | None = None
-) -> Answer | Refusal:
-    """The answer that a fault of an answering kind gives instead; a Refusal is for the site to word.
-
-    `source` is the app that an error inside it names itself after.
-    """
+def spoilt(fault: Fault, request: Request, api: Api) -> Answer:
+    """The answer that a fault gives in place of the site's, or makes of it."""
     kind = fault.kind
-    if kind in _REFUSALS:
-        refusal = _refusal(fault)
-        refusal.source = refusal.source or (source if kind in ("500_json", "503_readonly") else None)
-        return refusal
+    if kind == "latency":
+        return api.answer(request)
+    if kind == "not_wrapped":
+        return _unwrapped(api.answer(request))
+    if kind in ("500_json", "503_maintenance", "503_readonly", "refuse"):
+        return api.refused(request, _refusal(fault, request))
     if kind == "redirect":
         return Answer(302, b"", "text/html", [("Location", fault.text or "/login")])
     if kind == "429":
-        return _too_many(fault, as_json=as_json)
+        return _too_many(fault, as_json=wants_json(request.headers))
     if kind == "500_html":
         return gunicorn(500, "Internal Server Error", "")
-    if kind.endswith("_html"):
-        status = int(kind.partition("_")[0])
+    if kind in ("502_html", "504_html"):
+        status = int(kind[:3])
         return Answer(status, _page(status).encode(), "text/html")
-    return Answer(200, _body(fault, wrapper), "text/html" if kind == "html_200" else "application/json")
+    method = request.segments[1:2] == ["method"] and request.version == "v1"
+    body = _body(fault, "message" if method else "data")
+    return Answer(200, body, "text/html" if kind == "html_200" else "application/json")
 
 
-def unwrapped(answer: Answer) -> Answer:
+def _unwrapped(answer: Answer) -> Answer:
     """The same answer without `message` or `data` around it (FRAPPE, point 13)."""
     try:
         body = json.loads(answer.body)
@@ -173,21 +171,23 @@ def unwrapped(answer: Answer) -> Answer:
     return answer
 
 
-_REFUSALS = ("500_json", "503_maintenance", "503_readonly", "refuse")
-
-
-def _refusal(fault: Fault) -> Refusal:
+def _refusal(fault: Fault, request: Request) -> Refusal:
+    """A Refusal for the site to word."""
     if fault.kind == "503_maintenance":
         return stopped()
-    if fault.kind == "503_readonly":
-        return read_only()
     if fault.kind == "refuse":
-        refusal = invalid(fault.text or "Not allowed today.", source="lms (app)")
+        refusal = invalid(fault.text or "Not allowed today.", source=APP)
         refusal.exc_type = fault.exc_type or refusal.exc_type
         return refusal
-    exc_type = fault.exc_type or "QueryDeadlockError"
-    module = "pymysql.err." if exc_type == "OperationalError" else "frappe.exceptions."
-    return Refusal(500, exc_type, fault.text or _DEADLOCK, module=module, messages=[])
+    if fault.kind == "503_readonly":
+        refusal = read_only()
+    else:
+        exc_type = fault.exc_type or "QueryDeadlockError"
+        module = "pymysql.err." if exc_type == "OperationalError" else "frappe.exceptions."
+        refusal = Refusal(500, exc_type, fault.text or _DEADLOCK, module=module, messages=[])
+    if request.segments[1:3] == ["method", CONFIRM]:
+        refusal.source = APP
+    return refusal
 
 
 def _too_many(fault: Fault, *, as_json: bool) -> Answer:
