@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pymongo import MongoClient
+
 from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.sandbox.lms.site import default_site, load_site
 from reconcile.sandbox.mongo.server import EmbeddedMongo
@@ -57,12 +59,6 @@ def running(*, seeded: bool = True, mongo_port: int = 0, lms_port: int = 0) -> I
         FrappeStandIn(site, port=lms_port) as lms,
     ):
         if data is not None:
-            _load(mongo, data)
+            with MongoClient[dict[str, object]](mongo.uri(DATABASE)) as client:
+                load(data, client[DATABASE])
         yield Sandbox(mongo=mongo, lms=lms, shop=data, directory=Path(folder))
-
-
-def _load(mongo: EmbeddedMongo, data: Shop) -> None:
-    from pymongo import MongoClient
-
-    with MongoClient[dict[str, object]](mongo.uri(DATABASE)) as client:
-        load(data, client[DATABASE])

@@ -58,17 +58,10 @@ class Message:
 
     def encoded(self) -> str:
         """As it stands in the list: JSON inside JSON."""
-        if self.bare:
-            return json.dumps({"message": self.text, "title": self.title})
-        return json.dumps(
-            {
-                "message": self.text,
-                "title": self.title,
-                "indicator": "red",
-                "raise_exception": 1,
-                "__frappe_exc_id": secrets.token_hex(28),
-            }
-        )
+        said: dict[str, Any] = {"message": self.text, "title": self.title}
+        if not self.bare:
+            said |= {"indicator": "red", "raise_exception": 1, "__frappe_exc_id": secrets.token_hex(28)}
+        return json.dumps(said)
 
 
 class Refusal(Exception):
@@ -175,6 +168,20 @@ def no_role(user: str, doctype: str, *, verb: str | None = None) -> Refusal:
 def not_found(text: str) -> Refusal:
     """404 DoesNotExistError, which never shows a traceback (FRAPPE 8)."""
     return Refusal(404, "DoesNotExistError", text)
+
+
+def stopped() -> Refusal:
+    """503 SessionStopped: maintenance, even for a ping (FRAPPE 7)."""
+    return Refusal(503, "SessionStopped", "Session Stopped", messages=[])
+
+
+def read_only() -> Refusal:
+    """503 InReadOnlyMode: maintenance that allows reads (FRAPPE 7)."""
+    text = (
+        "Site is running in read only mode for maintenance or site update, this action can not be "
+        "performed right now. Please try again later."
+    )
+    return Refusal(503, "InReadOnlyMode", text, messages=[Message(text, "In Read Only Mode")])
 
 
 def python_error(exc_type: str, text: str, *, module: str = "", source: str | None = None) -> Refusal:

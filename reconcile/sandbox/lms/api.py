@@ -25,6 +25,8 @@ from reconcile.sandbox.lms.answers import (
     not_found,
     not_permitted,
     python_error,
+    read_only,
+    stopped,
     success,
     translated,
     wants_json,
@@ -39,9 +41,8 @@ from reconcile.sandbox.lms.request import (
     is_write,
 )
 from reconcile.sandbox.lms.roles import may_create, may_list, may_open
-from reconcile.sandbox.lms.site import COURSE, ENROLLMENT, PAYMENT, TIME_ZONE, USER, Key, Row, Site, fold
+from reconcile.sandbox.lms.site import ENROLLMENT, PAYMENT, TIME_ZONE, USER, Key, Row, Site, fold
 
-_DOCTYPES = (ENROLLMENT, USER, COURSE, PAYMENT)
 _MAX_BODY = 25 * 1024 * 1024
 _Args = Mapping[str, Any]
 
@@ -53,16 +54,16 @@ class Api:
         """The methods that may be called by name, with what they need."""
         self.site = site
         self._methods: dict[str, Callable[[Request, Key], Any]] = {
-            "ping": lambda request, key: "pong",  # noqa: ARG005
-            "frappe.auth.get_logged_user": lambda request, key: key.user,  # noqa: ARG005
-            "frappe.client.get_time_zone": lambda request, key: {"time_zone": TIME_ZONE},  # noqa: ARG005
+            "ping": lambda *_: "pong",
+            "frappe.auth.get_logged_user": lambda _, key: key.user,
+            "frappe.client.get_time_zone": lambda *_: {"time_zone": TIME_ZONE},
             "frappe.client.get_list": self._get_list,
             "frappe.client.get_count": self._get_count,
             "frappe.client.get_value": self._get_value,
             "frappe.client.insert": self._insert,
             "frappe.client.insert_many": self._insert_many,
-            CONFIRM: lambda request, key: enrolling.confirm(self.site, request.args()),  # noqa: ARG005
-            USER_EXISTS: lambda request, key: enrolling.user_exists(self.site, request.args()),  # noqa: ARG005
+            CONFIRM: lambda request, _: enrolling.confirm(site, request.args()),
+            USER_EXISTS: lambda request, _: enrolling.user_exists(site, request.args()),
         }
 
     def answer(self, request: Request) -> Answer:
@@ -150,8 +151,11 @@ class Api:
     def _collection(self, doctype: str, request: Request, key: Key) -> Answer:
         if request.method in ("GET", "HEAD"):
             self._exists(doctype)
-            answer = success("data", self._listed(doctype, request.args(), key, limit_alias=True))
-            return debugged(answer, request.args())
+            args = request.args()
+            if "limit" in args:
+                # Another name for it, in this route alone (FRAPPE 3.2).
+                args = args | {"limit_page_length": args["limit"]}
+            return debugged(success("data", self._listed(doctype, args, key)), args)
         if request.method != "POST":
             text = "The method is not allowed for the requested URL."
             return html(405, text, headers=[("Allow", "GET, POST, HEAD")])
@@ -202,7 +206,7 @@ class Api:
     def _get_list(self, request: Request, key: Key) -> list[Row]:
         args = request.args()
         self._exists(str(args.get("doctype")))
-        return self._listed(str(args["doctype"]), args, key, limit_alias=False)
+        return self._listed(str(args["doctype"]), args, key)
 
     def _get_value(self, request: Request, key: Key) -> Row:
         args = request.args()
@@ -213,7 +217,6 @@ class Api:
             str(args.get("doctype")),
             {"fields": fields, "filters": args.get("filters"), "limit_page_length": 1},
             key,
-            limit_alias=False,
         )
         return found[0] if found else {}
 
@@ -223,48 +226,30 @@ class Api:
     def _count(self, doctype: str, request: Request, key: Key) -> int:
         """How many there are, whoever asks (FRAPPE 3.1), unless the switch says otherwise."""
         self._exists(doctype)
-        query = self._query(doctype, request.args(), limit_alias=False)
+        query = self._query(doctype, request.args())
         if self.site.switches.count_checks_permissions:
             query = replace(query, owner=may_list(self.site, key, doctype))
         return len(queries.matching(self.site, query))
 
-    def _listed(self, doctype: str, args: _Args, key: Key, *, limit_alias: bool) -> list[Row]:
+    def _listed(self, doctype: str, args: _Args, key: Key) -> list[Row]:
         owner = may_list(self.site, key, doctype)
-        query = self._query(doctype, args, limit_alias=limit_alias)
         hidden = frozenset(("Administrator", "Guest")) if doctype == USER else frozenset()
-        return queries.select(self.site, replace(query, owner=owner, hidden=hidden))
+        return queries.select(self.site, replace(self._query(doctype, args), owner=owner, hidden=hidden))
 
-    def _query(self, doctype: str, args: _Args, *, limit_alias: bool) -> queries.Query:
-        query = queries.read_query(doctype, args, limit_alias=limit_alias)
-        return replace(query, null_is_null=self.site.switches.variant != "head")
+    def _query(self, doctype: str, args: _Args) -> queries.Query:
+        return replace(queries.read_query(doctype, args), null_is_null=self.site.switches.variant != "head")
 
     def _row(self, doctype: str, name: str) -> Row | None:
         if doctype == ENROLLMENT:
             return self.site.enrollment(name)
-        return {USER: self.site.users, COURSE: self.site.courses, PAYMENT: self.site.payments}[doctype].get(
-            fold(name)
-        )
+        return self.site.table(doctype).get(fold(name))
 
     def _exists(self, doctype: str) -> None:
-        if doctype not in _DOCTYPES:
+        if doctype not in queries.FIELDS:
             raise not_found(f"DocType {doctype} not found")
 
 
 _FOR_GUESTS = ("ping", "frappe.client.get_time_zone", CONFIRM, USER_EXISTS)
-
-
-def stopped() -> Refusal:
-    """503 SessionStopped: maintenance, even for a ping (FRAPPE 7)."""
-    return Refusal(503, "SessionStopped", "Session Stopped", messages=[])
-
-
-def read_only() -> Refusal:
-    """503 InReadOnlyMode: maintenance that allows reads (FRAPPE 7)."""
-    text = (
-        "Site is running in read only mode for maintenance or site update, this action can not be "
-        "performed right now. Please try again later."
-    )
-    return Refusal(503, "InReadOnlyMode", text, messages=[Message(text, "In Read Only Mode")])
 
 
 def _no_module(doctype: str) -> Refusal:

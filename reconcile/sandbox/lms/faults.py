@@ -12,8 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from reconcile.sandbox.lms.answers import Answer, Refusal, dumped, gunicorn, invalid, wants_json
-from reconcile.sandbox.lms.api import Api, read_only, stopped
+from reconcile.sandbox.lms.answers import (
+    Answer,
+    Refusal,
+    dumped,
+    gunicorn,
+    invalid,
+    read_only,
+    stopped,
+    wants_json,
+)
+from reconcile.sandbox.lms.api import Api
 from reconcile.sandbox.lms.calls import Call
 from reconcile.sandbox.lms.enroll import APP
 from reconcile.sandbox.lms.request import CONFIRM, Request

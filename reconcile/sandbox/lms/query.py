@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import ge, gt, le, lt
 from typing import Any
 
 from reconcile.sandbox.lms.answers import Refusal, python_error
@@ -20,36 +21,14 @@ _COMMON = ("name", "owner", "creation", "modified", "modified_by", "docstatus", 
 #: The fields that each doctype knows; asking for another is a DataError.
 FIELDS: dict[str, tuple[str, ...]] = {
     ENROLLMENT: (
-        *_COMMON,
-        "course",
-        "progress",
-        "payment",
-        "current_lesson",
-        "enrollment_from_batch",
-        "member",
-        "member_name",
-        "member_username",
-        "member_image",
-        "purchased_certificate",
-        "certificate",
-        "member_type",
-        "role",
-        "batch_old",
-        "cohort",
-        "subgroup",
+        *_COMMON, "course", "progress", "payment", "current_lesson", "enrollment_from_batch", "member",
+        "member_name", "member_username", "member_image", "purchased_certificate", "certificate",
+        "member_type", "role", "batch_old", "cohort", "subgroup",
     ),
     USER: (*_COMMON, "email", "full_name", "first_name", "enabled", "username", "user_type"),
-    COURSE: (
-        *_COMMON,
-        "title",
-        "published",
-        "paid_course",
-        "disable_self_learning",
-        "upcoming",
-        "status",
-    ),
+    COURSE: (*_COMMON, "title", "published", "paid_course", "disable_self_learning", "upcoming", "status"),
     PAYMENT: (*_COMMON, "member", "payment_for_document", "payment_received"),
-}
+}  # fmt: skip
 #: Those whose empty value reads as something else than null.
 _DEFAULTS = {"progress": 0.0, "purchased_certificate": 0, "member_type": "Student", "role": "Member"}
 
@@ -88,8 +67,8 @@ def loaded(value: Any) -> Any:
         raise python_error("JSONDecodeError", str(error), module="json.decoder.") from error
 
 
-def read_query(doctype: str, args: Mapping[str, Any], *, limit_alias: bool) -> Query:
-    """The query in a request's arguments. `limit` counts only in `/api/resource` (FRAPPE 3.2)."""
+def read_query(doctype: str, args: Mapping[str, Any]) -> Query:
+    """The query in a request's arguments."""
     fields = loaded(args.get("fields")) or ["name"]
     return Query(
         doctype=doctype,
@@ -98,7 +77,7 @@ def read_query(doctype: str, args: Mapping[str, Any], *, limit_alias: bool) -> Q
         or_filters=conditions(loaded(args.get("or_filters"))),
         order_by=str(args.get("order_by") or ""),
         start=_whole(args.get("limit_start") or args.get("start")),
-        limit=_limit(args, limit_alias=limit_alias),
+        limit=_whole(args.get("limit_page_length", DEFAULT_LIMIT)) or None,
     )
 
 
@@ -168,15 +147,11 @@ def _candidates(site: Site, query: Query) -> Iterable[Row]:
         if name == "member" and query.doctype == ENROLLMENT:
             return [row for key in keys for row in site.enrollments_of(key)]
         if name == "name" and query.doctype != ENROLLMENT:
-            table = _table(site, query.doctype)
+            table = site.table(query.doctype)
             return [table[key] for key in keys if key in table]
     if query.doctype == ENROLLMENT:
         return site.enrollments()
-    return list(_table(site, query.doctype).values())
-
-
-def _table(site: Site, doctype: str) -> dict[str, Row]:
-    return {USER: site.users, COURSE: site.courses, PAYMENT: site.payments}[doctype]
+    return list(site.table(query.doctype).values())
 
 
 def _condition(entry: Any) -> Condition:
@@ -212,23 +187,16 @@ def _test(operator: str, value: Any) -> Test:
         return lambda stored: (stored not in (None, "")) is given
     if operator == "between":
         low, high = (str(end) for end in _values(value)[:2])
-        # A date alone means the whole day.
-        above, below = (
-            _ordered(">=", low),
-            _ordered("<=", high + " 23:59:59.999999"[: 26 * (len(high) == 10)]),
-        )
+        if len(high) == 10:  # a date alone means the whole day
+            high += " 23:59:59.999999"
+        above, below = _ordered(">=", low), _ordered("<=", high)
         return lambda stored: above(stored) and below(stored)
     if operator in _ORDER:
         return _ordered(operator, value)
     raise Refusal(417, "ValidationError", f"Operator must be one of {', '.join(sorted(_OPERATORS))}")
 
 
-_ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "<": lambda left, right: left < right,
-    ">": lambda left, right: left > right,
-    "<=": lambda left, right: left <= right,
-    ">=": lambda left, right: left >= right,
-}
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {"<": lt, ">": gt, "<=": le, ">=": ge}
 _OPERATORS = {"=", "!=", "in", "not in", "like", "not like", "between", "is", *_ORDER}
 
 
@@ -252,13 +220,6 @@ def _values(value: Any) -> list[Any]:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]
     return list(value) if isinstance(value, Iterable) else [value]
-
-
-def _limit(args: Mapping[str, Any], *, limit_alias: bool) -> int | None:
-    value = args.get("limit_page_length", DEFAULT_LIMIT)
-    if limit_alias and "limit" in args:
-        value = args["limit"]
-    return _whole(value) or None
 
 
 def _whole(value: Any) -> int:

@@ -123,6 +123,10 @@ class Site:
             self.payments[fold(row["name"])] = row
         return row
 
+    def table(self, doctype: str) -> dict[str, Row]:
+        """The users, courses or payments, by their names as the database compares them."""
+        return {USER: self.users, COURSE: self.courses, PAYMENT: self.payments}[doctype]
+
     def user(self, name: object) -> Row | None:
         """The user of that name, as the database finds it."""
         return self.users.get(fold(name)) if isinstance(name, str) else None
