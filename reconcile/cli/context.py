@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from reconcile.base.errors import ReconcileError
+from reconcile.base.errors import AuditUnavailable, ReconcileError
 from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
     from reconcile.app.app import App
+    from reconcile.audit.store import Store
     from reconcile.metrics.metering import Metrics
     from reconcile.settings import Group, Settings
 
@@ -63,6 +64,34 @@ def application(
 
 
 @contextmanager
+def opened_audit(*, writing: bool) -> Iterator[tuple[Store, bytes]]:
+    """The audit database that is there, and the secret of its keys; none is made.
+
+    With `writing` an older schema is upgraded. Raises AuditUnavailable, also where there is none.
+    """
+    settings = load_settings(require=("audit",), quiet=True)
+    from reconcile.audit import schema
+
+    url = settings.audit_url.get_secret_value()
+    exists = schema.current(url) is not None
+    store = schema.open_store(url, create=writing) if exists else None
+    if store is None:
+        raise no_audit_yet()
+    try:
+        yield store, schema.read_secret(store)
+    finally:
+        store.close()
+
+
+def no_audit_yet() -> AuditUnavailable:
+    """What is raised where an audit database is needed and none is made."""
+    return AuditUnavailable(
+        "there is no audit database yet",
+        hint="`reconcile init` or the first `reconcile run` makes it; RECONCILE_AUDIT_URL says where.",
+    )
+
+
+@contextmanager
 def draining() -> Iterator[threading.Event]:
     """SIGINT and SIGTERM ask to finish what is in flight; a second one ends at once."""
     stop = threading.Event()
@@ -105,8 +134,3 @@ def _give_up() -> None:
     sys.stderr.write(f"reconcile: not finished within {DRAIN_SECONDS:g} s, ending as a crash would\n")
     sys.stderr.flush()
     os._exit(ExitCode.INTERRUPTED)
-
-
-def on_terminal() -> bool:
-    """True where a person watches stderr."""
-    return sys.stderr.isatty()

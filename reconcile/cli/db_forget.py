@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from reconcile.base.redaction import mask_email
-from reconcile.cli.asking import confirmed, yes_option
-from reconcile.cli.audit_access import opened_audit
-from reconcile.cli.params import json_option
+from reconcile.cli.context import opened_audit
+from reconcile.cli.params import json_option, yes_option
+from reconcile.cli.terminal import confirmed
 from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconcile.cli.asking import confirmed, yes_option
-from reconcile.cli.audit_access import opened_audit
-from reconcile.cli.context import draining
+from reconcile.cli.context import draining, opened_audit
 from reconcile.cli.errors import say
-from reconcile.cli.params import DURATION, json_option
-from reconcile.cli.progress import counting
+from reconcile.cli.params import DURATION, json_option, yes_option
+from reconcile.cli.terminal import confirmed, counting
 from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconcile.base.errors import AuditUnavailable
-from reconcile.cli.audit_access import opened_audit
+from reconcile.cli.context import opened_audit
 from reconcile.cli.params import json_option
-from reconcile.cli.progress import counting
+from reconcile.cli.terminal import counting
 from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:

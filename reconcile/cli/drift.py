@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile.base.errors import ReconcileError
-from reconcile.base.redaction import mask_email
-from reconcile.cli.asking import confirmed, somebody_is_here, yes_option
 from reconcile.cli.context import application, draining
-from reconcile.cli.drift_fix import Repair
 from reconcile.cli.errors import say
-from reconcile.cli.params import emails_option, json_option
+from reconcile.cli.params import emails_option, json_option, yes_option
+from reconcile.cli.show import address, print_json_stream, print_rows
+from reconcile.cli.terminal import confirmed
 from reconcile.drift.find import Looked
 from reconcile.drift.findings import DriftKind, Finding
-from reconcile.run.abort import abort_reason
+from reconcile.drift.fix import Repair
+from reconcile.run.options import RunResult
+from reconcile.run.source import Selection
 from reconcile.run.summary import ExitCode
+
+if TYPE_CHECKING:
+    from reconcile.app.app import App
 
 _EPILOG = """\b
 Examples:
@@ -41,6 +41,8 @@ never repaired. Exit codes: 0 no drift, 1 drift, 2 usage or key, 75 LMS or Mongo
 
 #: Rows of one kind that the table shows unless it is told otherwise.
 _SHOWN = 50
+#: The columns of the table and their widths.
+_COLUMNS = {"kind": 8, "enrollment_id": 24, "email": 26, "course": 26, "lms_enrollment_ids": 0}
 _ADVICE = {
     DriftKind.GHOST: "removed in the LMS, or never there; `reconcile drift --fix` asks",
     DriftKind.STRAY: "let in by hand, or free; look if that is meant",
@@ -48,25 +50,6 @@ _ADVICE = {
     DriftKind.UNPAID: "refunded? remove them in the LMS, or correct the order",
     DriftKind.STALE: "the next `reconcile run` confirms them; so does --fix",
 }
-
-
-@dataclass
-class Seen:
-    """What has been found so far: counts of everything, and what a repair needs."""
-
-    repair: Repair
-    counts: Counter[DriftKind] = field(default_factory=Counter)
-
-    def note(self, findings: Iterator[Finding]) -> Iterator[Finding]:
-        """Count each and pass it on."""
-        for finding in findings:
-            self.counts[finding.kind] += 1
-            self.repair.note(finding)
-            yield finding
-
-    def as_json(self) -> dict[str, int]:
-        """Every kind, those not found too."""
-        return {kind.value: self.counts[kind] for kind in DriftKind}
 
 
 @click.command("drift", epilog=_EPILOG)
@@ -86,15 +69,30 @@ def command(*, fix: bool, yes: bool, ghosts: bool, everything: bool, as_json: bo
     if fix and as_json and not yes:
         raise click.UsageError("--fix with --json needs --yes: nobody can be asked.")
     with draining() as stop, application(create_audit=fix, quiet=True, stop=stop) as app:
-        looked, seen = Looked(), Seen(Repair(app))
-        findings = seen.note(app.drift(looked))
+        looked, repair = Looked(), _repair(app)
+        findings = _noting(repair, app.drift(looked))
         if as_json:
-            _print_json(findings, seen, looked, with_emails=with_emails)
+            rows = (_row(finding, with_emails=with_emails) for finding in findings)
+            print_json_stream("findings", rows, lambda: _totals(looked))
         else:
-            _print_table(findings, seen, looked, most=None if everything else _SHOWN, with_emails=with_emails)
+            _print_table(findings, looked, most=None if everything else _SHOWN, with_emails=with_emails)
         if fix:
-            _fix(seen.repair, yes=yes, ghosts=ghosts)
-    return int(ExitCode.ATTENTION if seen.counts.total() else ExitCode.CONVERGED)
+            _fix(repair, yes=yes, ghosts=ghosts)
+    return int(ExitCode.ATTENTION if looked.counts.total() else ExitCode.CONVERGED)
+
+
+def _repair(app: App) -> Repair:
+    def run(ids: Sequence[str], most: int) -> RunResult:
+        selection = Selection(enrollment_ids=tuple(ids))
+        return app.reconcile(app.options(selection=selection, immediately=True, max_enrolls=most))
+
+    return Repair(app.orders, app.ports.audit, run)
+
+
+def _noting(repair: Repair, findings: Iterator[Finding]) -> Iterator[Finding]:
+    for finding in findings:
+        repair.note(finding)
+        yield finding
 
 
 def _fix(repair: Repair, *, yes: bool, ghosts: bool) -> None:
@@ -104,9 +102,8 @@ def _fix(repair: Repair, *, yes: bool, ghosts: bool) -> None:
         return
     again = f"{len(repair.ghosts)} learners whom the LMS has lost"
     # Giving access again may undo what somebody meant: never without a person's word for it.
-    if not ghosts and (yes or not somebody_is_here()):
-        say(f"{again} are left as they are; --ghosts gives them their access again.")
-    elif confirmed(f"Give {again} their access again?", yes=ghosts):
+    unasked = f"{again} are left as they are; --ghosts gives them their access again."
+    if confirmed(f"Give {again} their access again?", yes=ghosts, ask=not yes, unasked=unasked):
         say(repair.enroll_ghosts())
 
 
@@ -114,7 +111,7 @@ def _row(finding: Finding, *, with_emails: bool) -> dict[str, Any]:
     order = finding.enrollment
     return {
         "kind": finding.kind.value,
-        "email": finding.key.member if with_emails else mask_email(finding.key.member),
+        "email": address(finding.key.member, with_emails=with_emails),
         "course": finding.key.course,
         "enrollment_id": order.id if order else None,
         "payment_id": order.payment_id if order else None,
@@ -125,42 +122,28 @@ def _row(finding: Finding, *, with_emails: bool) -> dict[str, Any]:
     }
 
 
-def _print_json(findings: Iterator[Finding], seen: Seen, looked: Looked, *, with_emails: bool) -> None:
-    """One object, written as it comes; whole also when the look breaks off: then it has an `error`."""
-    broken: ReconcileError | None = None
-    click.echo('{"findings": [', nl=False)
-    try:
-        for number, finding in enumerate(findings):
-            row = json.dumps(_row(finding, with_emails=with_emails))
-            click.echo((", " if number else "") + row, nl=False)
-    except ReconcileError as error:
-        broken = error
-    tail: dict[str, Any] = {
-        "counts": seen.as_json(),
+def _totals(looked: Looked) -> dict[str, Any]:
+    return {
+        "counts": looked.by_kind(),
         "orders": looked.orders,
         "lms_enrollments": looked.lms_enrollments,
     }
-    if broken is not None:
-        tail["error"] = abort_reason(broken)
-    click.echo(f"], {json.dumps(tail)[1:]}")
-    if broken is not None:
-        raise broken
 
 
-def _print_table(
-    findings: Iterator[Finding], seen: Seen, looked: Looked, *, most: int | None, with_emails: bool
-) -> None:
-    for finding in findings:
-        if most is not None and seen.counts[finding.kind] > most:
-            continue
-        row = _row(finding, with_emails=with_emails)
-        cells = f"{row['kind']:<10}{row['enrollment_id'] or '-':<26}{row['email']:<28}{row['course']:<28}"
-        ours = "  (access given by reconcile: removed on purpose?)" if finding.by_us else ""
-        click.echo(f"{cells}{','.join(finding.lms_ids)}{ours}")
+def _print_table(findings: Iterator[Finding], looked: Looked, *, most: int | None, with_emails: bool) -> None:
+    shown = (finding for finding in findings if most is None or looked.counts[finding.kind] <= most)
+    print_rows((_cells(finding, with_emails=with_emails) for finding in shown), _COLUMNS, header=False)
     for kind in DriftKind:
-        count = seen.counts[kind]
+        count = looked.counts[kind]
         more = f" ({most} shown; --all shows all)" if most is not None and count > most else ""
         if count:
             click.echo(f"{count} {kind.value}{more}: {_ADVICE[kind]}")
     compared = f"{looked.orders} synced orders and {looked.lms_enrollments} LMS enrollments compared"
-    click.echo(compared if seen.counts.total() else f"No drift: {compared}.")
+    click.echo(compared if looked.counts.total() else f"No drift: {compared}.")
+
+
+def _cells(finding: Finding, *, with_emails: bool) -> list[str]:
+    row = _row(finding, with_emails=with_emails)
+    ours = "  (access given by reconcile: removed on purpose?)" if finding.by_us else ""
+    ids = f"{','.join(finding.lms_ids)}{ours}"
+    return [row["kind"], row["enrollment_id"] or "-", row["email"], row["course"], ids]

@@ -15,6 +15,7 @@ from reconcile.cli.errors import say
 from reconcile.cli.params import json_option
 from reconcile.domain.mail_status import MailStatus
 from reconcile.run.summary import ExitCode
+from reconcile.story.words import counted
 
 if TYPE_CHECKING:
     from reconcile.audit.log import SqlAuditLog
@@ -78,8 +79,7 @@ def _show(counts: dict[str, int], mails: Sequence[Stored], *, as_json: bool) -> 
         when = f"next try {row['next_try_at'][:16].replace('T', ' ')} UTC" if row["next_try_at"] else ""
         words = [row["status"], row["enrollment_id"], row["email"] or "-", row["course"], when]
         click.echo("  ".join(word for word in (*words, row["error"] or "") if word))
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    click.echo(f"mail: {told or 'none yet'}")
+    click.echo(f"mail: {counted(counts) or 'none yet'}")
 
 
 def _row(mail: Stored) -> dict[str, Any]:

@@ -5,65 +5,57 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
 from reconcile.domain.instants import as_utc
+from reconcile.run.source import Selection
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_AGO = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s?([smhd])(?:\s+ago)?")
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s?([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Instant(click.ParamType[datetime]):
-    """ISO 8601 (naive means UTC), or `24h` for so long ago."""
+    """ISO 8601 (naive means UTC), or `24h` for so long ago.
+
+    With `ahead` it is so long from now, and the instant must lie ahead.
+    """
 
     name = "time"
+
+    def __init__(self, *, ahead: bool = False) -> None:
+        self._ahead = ahead
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """An aware UTC instant."""
         if isinstance(value, datetime):
             return value
-        text = str(value).strip()
-        ago = _AGO.fullmatch(text)
-        try:
-            if ago is not None:
-                return datetime.now(UTC) - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
-            instant = datetime.fromisoformat(text)
-            return as_utc(instant)
-        except (ValueError, OverflowError):
-            self.fail(f"{text!r} is no time: use 2026-11-24, 2026-11-24T12:00Z or 24h (ago)", param, ctx)
-
-
-class Deadline(click.ParamType[datetime]):
-    """ISO 8601 (naive means UTC), or `7d` from now; it must lie ahead."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """An aware UTC instant after now."""
-        if isinstance(value, datetime):
-            return value
         text, now = str(value).strip(), datetime.now(UTC)
-        ahead = _SPAN.fullmatch(text)
         try:
-            if ahead is not None:
-                instant = now + timedelta(seconds=float(ahead[1]) * _SECONDS[ahead[2]])
-            else:
-                instant = datetime.fromisoformat(text)
-                instant = as_utc(instant)
+            instant = self._read(text, now)
         except (ValueError, OverflowError):
-            self.fail(f"{text!r} is no time: use 2027-01-31, 2027-01-31T12:00Z or 7d (from now)", param, ctx)
-        if instant <= now:
+            example = "2027-01-31, 2027-01-31T12:00Z or 7d (from now)"
+            if not self._ahead:
+                example = "2026-11-24, 2026-11-24T12:00Z or 24h (ago)"
+            self.fail(f"{text!r} is no time: use {example}", param, ctx)
+        if self._ahead and instant <= now:
             self.fail(f"{text!r} lies in the past", param, ctx)
         return instant
 
+    def _read(self, text: str, now: datetime) -> datetime:
+        span = _SPAN.fullmatch(text if self._ahead else re.sub(r"\s+ago$", "", text))
+        if span is None:
+            return as_utc(datetime.fromisoformat(text))
+        length = timedelta(seconds=float(span[1]) * _SECONDS[span[2]])
+        return now + length if self._ahead else now - length
+
 
 INSTANT = Instant()
-DEADLINE = Deadline()
+DEADLINE = Instant(ahead=True)
 
 #: Said where a selection finds nothing: a mistyped id must not look like a learner who has access.
 NO_MATCH = "no order that is paid and not synced matches"
@@ -87,8 +79,23 @@ class Duration(click.ParamType[float]):
 DURATION = Duration()
 
 
-def selection_options(function: Function) -> Function:
-    """Which orders: --limit --enrollment --email --course --since."""
+def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Which orders, as `selection`: --limit --enrollment --email --course --since; --include-failed."""
+
+    @wraps(function)
+    def selecting(
+        *,
+        limit: int | None,
+        enrollments: tuple[str, ...],
+        email: str | None,
+        course: str | None,
+        since: datetime | None,
+        **others: Any,
+    ) -> Any:
+        chosen = Selection(enrollment_ids=enrollments, email=email, course=course, since=since, limit=limit)
+        return function(selection=chosen, **others)
+
+    found: Callable[..., Any] = selecting
     for option in reversed(
         [
             click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Look at N orders."),
@@ -105,8 +112,8 @@ def selection_options(function: Function) -> Function:
             click.option("--include-failed", is_flag=True, help="Also those whose visits are used up."),
         ]
     ):
-        function = option(function)
-    return function
+        found = option(found)
+    return found
 
 
 def json_option(function: Function) -> Function:
@@ -114,6 +121,11 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")(
         function
     )
+
+
+def yes_option(function: Function) -> Function:
+    """--yes."""
+    return click.option("--yes", is_flag=True, help="Do not ask on a terminal.")(function)
 
 
 def emails_option(function: Function) -> Function:

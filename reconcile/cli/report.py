@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from reconcile.base.errors import AuditUnavailable
-from reconcile.cli.context import load_settings
+from reconcile.cli.context import load_settings, no_audit_yet
 from reconcile.cli.errors import say
 from reconcile.cli.output import exporting
 from reconcile.cli.params import INSTANT, emails_option
@@ -85,10 +84,7 @@ def command(
     )
     audit = open_audit(settings.audit_url.get_secret_value(), create=False)
     if audit is None:
-        raise AuditUnavailable(
-            "there is no audit database yet",
-            hint="`reconcile init` or the first `reconcile run` makes it; RECONCILE_AUDIT_URL says where.",
-        )
+        raise no_audit_yet()
     with audit, audit.reading() as connection, exporting(output, binary=written.is_binary) as export:
         report = build_report(
             connection, View(view), generated_at=datetime.now(UTC), chosen=chosen, with_emails=with_emails

@@ -10,19 +10,19 @@ import click
 
 from reconcile.app.app import App
 from reconcile.audit.process import operator
-from reconcile.cli.asking import confirmed, yes_option
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
-from reconcile.cli.params import json_option
-from reconcile.cli.progress import watching
-from reconcile.cli.run import told_in_json
+from reconcile.cli.params import json_option, yes_option
+from reconcile.cli.show import summary_in_json
 from reconcile.cli.summary import print_summary
+from reconcile.cli.terminal import confirmed, watching
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enroll, Reason, action_of
 from reconcile.run.options import APPLY
 from reconcile.run.source import Selection
 from reconcile.run.summary import ExitCode, RunStatus, RunSummary
 from reconcile.run.survey import Surveyed
+from reconcile.story.words import counted
 
 _EPILOG = """\b
 Examples:
@@ -66,7 +66,7 @@ def command(
     if not (everything or enrollment_ids or reason or course):
         raise click.UsageError("which orders? Name their ids, or --reason, --course or --all.")
     with (
-        told_in_json(as_json, mode=APPLY),
+        summary_in_json(as_json, mode=APPLY),
         draining() as stop,
         application(quiet=as_json, stop=stop) as app,
     ):
@@ -106,7 +106,7 @@ def _chosen(app: App, selection: Selection, reason: Reason | None) -> list[str]:
             # By its reason an order was found under the ordinary rules; now it is tried.
             actions["enroll" if _would_enroll(entry) else action_of(entry.decision)] += 1
     if found:
-        say("What it would do: " + ", ".join(f"{count} {name}" for name, count in actions.most_common()))
+        say(f"What it would do: {counted(dict(actions.most_common()))}")
     return found
 
 

@@ -7,20 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from reconcile.base.errors import ReconcileError
+from reconcile.base.redaction import mask_emails_in
 from reconcile.cli.context import application, draining
 from reconcile.cli.errors import explain, say
-from reconcile.cli.mail_preview import print_mail
-from reconcile.cli.metering import metering
 from reconcile.cli.params import NO_MATCH, json_option, selection_options
-from reconcile.cli.progress import watching
+from reconcile.cli.show import summary_in_json
 from reconcile.cli.summary import print_summary
-from reconcile.run.abort import never_begun
+from reconcile.cli.terminal import watching
 from reconcile.run.options import APPLY, DRY_RUN
 from reconcile.run.source import Selection
+from reconcile.story.words import plural
+
+if TYPE_CHECKING:
+    from reconcile.mail.ports import Mail
+    from reconcile.mail.preview import Preview
+    from reconcile.metrics.metering import Metrics
 
 _EPILOG = """\b
 Examples:
@@ -54,11 +59,7 @@ Exit codes:
 def command(
     *,
     dry_run: bool,
-    limit: int | None,
-    enrollments: tuple[str, ...],
-    email: str | None,
-    course: str | None,
-    since: datetime | None,
+    selection: Selection,
     include_failed: bool,
     max_enrolls: int | None,
     metrics_file: Path | None,
@@ -70,14 +71,13 @@ def command(
     Safe to repeat, to run twice at once, and to interrupt: Ctrl-C finishes the enrollments in flight
     and records them.
     """
-    selection = Selection(enrollment_ids=enrollments, email=email, course=course, since=since, limit=limit)
     if dry_run and metrics_file is not None:
         raise click.UsageError("--metrics-file counts runs, and a dry run is none; leave one of them out")
     # A rehearsal must not leave lines that say "enrollment successful" for operators to find.
     hushed = quiet or dry_run
     with (
-        metering(metrics_file) as metrics,
-        told_in_json(as_json, mode=DRY_RUN if dry_run else APPLY),
+        _metering(metrics_file) as metrics,
+        summary_in_json(as_json, mode=DRY_RUN if dry_run else APPLY),
         draining() as stop,
         application(
             create_audit=not dry_run, quiet=hushed, stop=stop, metrics=metrics, watched=not dry_run
@@ -96,20 +96,60 @@ def command(
         if not result.summary.scanned and not selection.is_everything and result.failure is None:
             say(f"reconcile: {NO_MATCH}")
         if mail is not None:
-            print_mail(mail)
+            _print_mail(mail)
     if result.failure is not None:
         say(explain(result.failure))
     return int(result.summary.exit_code)
 
 
 @contextmanager
-def told_in_json(as_json: bool, *, mode: str) -> Iterator[None]:  # noqa: FBT001  a command's own flag
-    """Print the one object of `--json` also where the run in the block could not even begin."""
+def _metering(path: Path | None) -> Iterator[Metrics | None]:
+    """Metrics for the block to count in; added to the file at `path` however the block ends.
+
+    None without a path. A file that cannot be written is told on stderr and changes nothing else:
+    learners do not wait for monitoring.
+    """
+    if path is None:
+        yield None
+        return
+    from reconcile.metrics.metering import Metrics
+
+    metrics = Metrics()
     try:
-        yield
-    except Exception as error:
-        if as_json:
-            known = error if isinstance(error, ReconcileError) else ReconcileError("a bug")
-            never = never_begun(known, mode=mode, at=datetime.now(UTC))
-            click.echo(json.dumps(never.summary.as_json()))
+        yield metrics
+    except Exception:
+        # A run that has begun says so by itself, however it ends: this one could not, or had a bug.
+        metrics.run_broke()
         raise
+    finally:
+        _add_to_file(path, metrics)
+
+
+def _add_to_file(path: Path, metrics: Metrics) -> None:
+    from reconcile.metrics.textfile import add_to_file
+
+    try:
+        add_to_file(path, metrics, now=datetime.now(UTC))
+    except OSError as error:
+        say(
+            f"reconcile: the metrics were not written to {path}: {error.strerror or error}\n"
+            "  → The run is not affected. The folder must exist and be writable for this user."
+        )
+
+
+def _print_mail(preview: Preview) -> None:
+    """Print how many mails there would be, and the first of them in full, its addresses masked."""
+    also = f"; {preview.waiting} more mails wait in the outbox" if preview.waiting else ""
+    click.echo(f"\nMail: {preview.new} {plural(preview.new, 'learner')} would be mailed{also}.")
+    if preview.problem is not None:
+        click.echo(f"The first mail cannot be written: {preview.problem}")
+    if preview.first is not None:
+        click.echo("The first one:\n")
+        click.echo(mask_emails_in(_in_full(preview.first)))
+
+
+def _in_full(mail: Mail) -> str:
+    parts = [f"To: {mail.to}\nSubject: {mail.subject}", mail.text.strip()]
+    if mail.html is not None:
+        parts += ["--- HTML ---", mail.html.strip()]
+    return "\n\n".join(parts)

@@ -6,14 +6,15 @@ in portions of `PORTION` pairs, one LMS request for each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Protocol
 
 from reconcile.base.errors import AuthenticationFailed, ConfigurationError
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Reason
-from reconcile.drift.findings import Finding, ghosts, roster_drift
+from reconcile.drift.findings import DriftKind, Finding, ghosts, roster_drift
 from reconcile.run.guards import is_suddenly_empty
 from reconcile.run.ports import RecentRun, Sight
 
@@ -79,10 +80,15 @@ class Memory(Protocol):
 
 @dataclass(kw_only=True)
 class Looked:
-    """How much was compared; filled while it goes on."""
+    """How much was compared, and what was found; filled while it goes on."""
 
     orders: int = 0
     lms_enrollments: int = 0
+    counts: Counter[DriftKind] = field(default_factory=Counter)
+
+    def by_kind(self) -> dict[str, int]:
+        """How many of every kind, those not found too."""
+        return {kind.value: self.counts[kind] for kind in DriftKind}
 
 
 def find_drift(orders: OrderBook, lms: Roster, memory: Memory, *, looked: Looked) -> Iterator[Finding]:
@@ -105,8 +111,9 @@ def find_drift(orders: OrderBook, lms: Roster, memory: Memory, *, looked: Looked
             reason=Reason.BLIND,
             hint="Is FRAPPE_LMS_BASE_URL the right site, was a backup restored?",
         )
-    yield from _gone(orders, lms, memory, looked)
-    yield from _there(orders, lms, looked)
+    for finding in chain(_gone(orders, lms, memory, looked), _there(orders, lms, looked)):
+        looked.counts[finding.kind] += 1
+        yield finding
 
 
 def _gone(orders: OrderBook, lms: Roster, memory: Memory, looked: Looked) -> Iterator[Finding]:

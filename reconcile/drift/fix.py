@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
-from reconcile.app.app import App
 from reconcile.audit.process import operator
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enrollment, Outcome
 from reconcile.drift.findings import DriftKind, Finding
-from reconcile.run.source import Selection
+from reconcile.run.options import RunResult
+from reconcile.run.ports import AuditLog
+from reconcile.story.words import counted
 
 #: Orders that one repair remembers; with more, `--fix` is simply called again.
 _MOST = 10_000
 
 
+class Orders(Protocol):
+    """The storefront's orders. Raises StoreUnavailable."""
+
+    def reopen(self, order: Enrollment) -> bool:
+        """Let a synced order be unsynced again; False where it has changed meanwhile."""
+        ...
+
+
+#: Runs over these orders at once, whatever their backoff, enrolling so many learners at most.
+Run = Callable[[Sequence[str], int], RunResult]
+
+
 class Repair:
     """What a look has found that may be repaired."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, orders: Orders, audit: AuditLog, run: Run) -> None:
+        self._orders = orders
+        self._audit = audit
+        self._run_over = run
         self.stale: list[str] = []
         self.ghosts: list[Enrollment] = []
 
@@ -45,23 +62,19 @@ class Repair:
         which the next run takes up.
         """
         self._record(f"{len(self.ghosts)} ghosts")
-        reopened = [order.id for order in self.ghosts if self._app.orders.reopen(order)]
+        reopened = [order.id for order in self.ghosts if self._orders.reopen(order)]
         return self._run(reopened, max_enrolls=len(reopened))
 
-    def _run(self, ids: list[str], *, max_enrolls: int) -> str:
+    def _run(self, ids: Sequence[str], *, max_enrolls: int) -> str:
         if not ids:
             return "Nothing was left to repair."
-        options = self._app.options(
-            selection=Selection(enrollment_ids=tuple(ids)), immediately=True, max_enrolls=max_enrolls
-        )
-        result = self._app.reconcile(options)
+        result = self._run_over(ids, max_enrolls)
         if result.failure is not None:
             raise result.failure
-        done = {outcome.value: result.summary.outcomes[outcome] for outcome in Outcome}
-        words = ", ".join(f"{count} {name}" for name, count in done.items() if count)
-        return f"Run {result.summary.run_id}: {words or 'nothing to do'}"
+        done = counted({outcome.value: result.summary.outcomes[outcome] for outcome in Outcome})
+        return f"Run {result.summary.run_id}: {done or 'nothing to do'}"
 
     def _record(self, scope: str) -> None:
-        self._app.ports.audit.intervene(
+        self._audit.intervene(
             Intervention(kind=InterventionKind.FIX_DRIFT, who=operator(), at=datetime.now(UTC), scope=scope)
         )

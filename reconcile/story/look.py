@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from reconcile.app.app import App
 from reconcile.base.errors import ReconcileError
 from reconcile.base.redaction import redact
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrolled, Enrollment, Observation
+from reconcile.run.ports import LearningPlatform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +21,17 @@ class Look:
     others: Mapping[str, Observation | None] = field(default_factory=dict)  #: by each other address
 
 
-def look(app: App, item: AnyEnrollment) -> Look:
-    """Ask the LMS, as a run does. Raises StoreUnavailable; an LMS that does not answer is an answer."""
+def look(platform: LearningPlatform, item: AnyEnrollment, *, sent_as: Iterable[str]) -> Look:
+    """Ask the LMS, as a run does. An LMS that does not answer is an answer.
+
+    `sent_as`: the addresses under which the shop itself has sent the order.
+    """
     known = item.member if isinstance(item, Enrollment) else item.email
-    sent = [address for address in app.orders.sent_as([item.id]).get(item.id, ()) if address != known]
+    sent = [address for address in sent_as if address != known]
     unseen: dict[str, Observation | None] = dict.fromkeys(sent)
     if not isinstance(item, Enrollment):
         return Look(others=unseen)
     keys = {address: EffectKey(address, item.course) for address in sent}
-    platform = app.ports.platform
     try:
         platform.ping()
         if platform.verified:
