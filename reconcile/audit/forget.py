@@ -22,6 +22,7 @@ from reconcile.audit.chain.links import chained, lock_seals, seal
 from reconcile.audit.rows import person_key
 from reconcile.audit.store import Store
 from reconcile.audit.tables import PlainText, attempts, links, meta, metadata, people, runs, seals
+from reconcile.base.batched import batched
 from reconcile.base.redaction import mask_email
 from reconcile.domain.identity import normalise_email
 
@@ -83,7 +84,7 @@ def look_up(store: Store, *, secret: bytes, email: str) -> Person:
 def forget(store: Store, *, secret: bytes, email: str, by: str, at: datetime) -> Forgotten:
     """Take the person's address out of every table, in one transaction, and record that `by` did so.
 
-    The bytes may still be in the file: `audit_space.rewrite` takes them away. May be repeated; a
+    The bytes may still be in the file: `space.rewrite` takes them away. May be repeated; a
     second time takes nothing and records nothing. Raises AuditUnavailable.
     """
     key = person_key(secret, email)
@@ -115,8 +116,7 @@ def forget(store: Store, *, secret: bytes, email: str, by: str, at: datetime) ->
 
 def _lock(connection: Connection, run_ids: Sequence[str]) -> None:
     """Runs first, then seals, then the rest: as everybody who writes here."""
-    for start in range(0, len(run_ids), _ROWS_AT_ONCE):
-        chunk = run_ids[start : start + _ROWS_AT_ONCE]
+    for chunk in batched(run_ids, _ROWS_AT_ONCE):
         rows = select(runs.c.run_id).where(runs.c.run_id.in_(chunk)).order_by(runs.c.run_id)
         connection.execute(rows.with_for_update()).all()
     lock_seals(connection)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 from reconcile.audit import rows
 from reconcile.audit.interventions import ignored_until
 from reconcile.audit.tables import attempts, runs
+from reconcile.base.batched import batched
 from reconcile.domain.model import NO_HISTORY, History, Outcome, Reason
 from reconcile.run.summary import RunStatus
 
@@ -28,7 +29,7 @@ Word = TypeVar("Word", bound=StrEnum)
 def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
     """What is remembered of these enrollments; absent ones have no history."""
     found: dict[str, History] = {}
-    for chunk in _chunks(list(dict.fromkeys(enrollment_ids))):
+    for chunk in batched(dict.fromkeys(enrollment_ids), CHUNK):
         found.update(_histories(connection, chunk))
         for name, until in ignored_until(connection, chunk).items():
             found[name] = replace(found.get(name, NO_HISTORY), ignored_until=until)
@@ -38,7 +39,7 @@ def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Mapping[
 def given_access(connection: Connection, enrollment_ids: Sequence[str]) -> frozenset[str]:
     """Of these orders, those whose learner we have given access."""
     found: set[str] = set()
-    for chunk in _chunks(list(dict.fromkeys(enrollment_ids))):
+    for chunk in batched(dict.fromkeys(enrollment_ids), CHUNK):
         found |= _given_access(connection, chunk)
     return frozenset(found)
 
@@ -130,8 +131,3 @@ def _given_access(connection: Connection, enrollment_ids: Sequence[str]) -> set[
         .distinct()
     )
     return set(connection.execute(query).scalars())
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]

@@ -22,7 +22,7 @@ from reconcile.audit import rows
 from reconcile.audit.chain.digests import Event
 from reconcile.audit.chain.links import chained, seal_opening, seal_runs
 from reconcile.audit.history import given_access, histories
-from reconcile.audit.process import is_alive
+from reconcile.audit.process import is_gone
 from reconcile.audit.schema import BUSY_TIMEOUT, open_store, read_secret
 from reconcile.audit.store import Store
 from reconcile.audit.tables import attempts, people, runs
@@ -121,7 +121,8 @@ class SqlAuditLog:
         with self.store.writing() as connection:
             running = runs.c.status == RunStatus.RUNNING.value
             for run in connection.execute(select(runs).where(running).order_by(runs.c.started_at)).all():
-                if not _is_gone(run, origin, stale_before):
+                of = Origin(host=run.host, pid=run.pid, process_started=run.process_started)
+                if not is_gone(of, seen_from=origin, is_stale=run.heartbeat_at < stale_before):
                     continue
                 changed = connection.execute(
                     update(runs)
@@ -261,14 +262,6 @@ def _change_run(connection: Connection, run_id: str, values: dict[str, Any]) -> 
     changed = connection.execute(update(runs).where(runs.c.run_id == run_id).values(**values))
     if changed.rowcount != 1:
         raise AuditUnavailable(f"run {run_id} is not in the audit database any more")
-
-
-def _is_gone(run: Any, origin: Origin, stale_before: datetime) -> bool:
-    own = run.pid == origin.pid and run.process_started == origin.process_started
-    if run.host != origin.host or own:
-        # Of this very process: an earlier run whose end could not be recorded, in a scheduler.
-        return bool(run.heartbeat_at < stale_before)
-    return not is_alive(run.pid, run.process_started)
 
 
 def _remember_people(connection: Connection, addresses: Mapping[str, str]) -> None:

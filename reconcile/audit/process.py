@@ -26,6 +26,17 @@ def current_origin() -> Origin:
     return Origin(host=_host(), pid=pid, process_started=_start_time(pid) or "")
 
 
+def is_gone(process: Origin, *, seen_from: Origin, is_stale: bool) -> bool:
+    """Whether nobody is there any more who would end what `process` has begun. Never raises.
+
+    On another host its silence tells (`is_stale`), on this one whether it lives. So does its silence where it
+    is the very process that asks: of an earlier run, in a scheduler, whose end could not be recorded.
+    """
+    if process.host != seen_from.host or process == seen_from:
+        return is_stale
+    return not is_alive(process.pid, process.process_started)
+
+
 def is_alive(pid: int, process_started: str) -> bool:
     """True while that very process of this host exists; a zombie does not count. Never raises."""
     found = _stat(pid)

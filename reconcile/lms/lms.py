@@ -123,7 +123,7 @@ class FrappeLms:
         if self._keyless:
             return {key: Unknown("without an API key nothing can be looked up") for key in keys}
         seen: dict[EffectKey, Observation] = {}
-        for chunk in pages.chunks(keys):
+        for chunk in pages.portions(keys):
             page = self._look(chunk)
             seen |= {key: pages.conclude(key, page) for key in chunk}
         return seen
@@ -162,7 +162,7 @@ class FrappeLms:
         Read only, may be repeated. Raises as `observe`.
         """
         found: dict[EffectKey, Enrolled] = {}
-        for chunk in pages.chunks(keys):
+        for chunk in pages.portions(keys):
             seen = pages.Page(enrolled=self._enrollments(pages.enrollments_query(chunk)))
             answered = {key: pages.conclude(key, seen) for key in chunk}
             found |= {key: there for key, there in answered.items() if isinstance(there, Enrolled)}

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reconcile.base.batched import batched
 from reconcile.domain.identity import normalise_name
 from reconcile.domain.model import (
     CourseMissing,
@@ -43,11 +44,9 @@ class Page:
     courses: Mapping[str, bool] | None = None
 
 
-def chunks(keys: Sequence[EffectKey]) -> Iterator[list[EffectKey]]:
-    """The distinct keys, in portions that one request takes."""
-    distinct = list(dict.fromkeys(keys))
-    for start in range(0, len(distinct), _MEMBERS_PER_REQUEST):
-        yield distinct[start : start + _MEMBERS_PER_REQUEST]
+def portions(keys: Sequence[EffectKey]) -> Iterator[list[EffectKey]]:
+    """The distinct keys, as many at once as one request takes."""
+    return batched(dict.fromkeys(keys), _MEMBERS_PER_REQUEST)
 
 
 def enrollments_query(keys: Sequence[EffectKey]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Also how long a list of them one query may hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bson import ObjectId
@@ -48,9 +48,3 @@ def names_in_jobs(order_id: str) -> list[object]:
     """How a retry job may name the order."""
     raw = document_id(order_id)
     return [raw, str(raw)] if isinstance(raw, ObjectId) else [raw]
-
-
-def chunks(values: Sequence[Any]) -> Iterator[list[Any]]:
-    """Slices of at most CHUNK values."""
-    for start in range(0, len(values), CHUNK):
-        yield list(values[start : start + CHUNK])

@@ -27,12 +27,13 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from reconcile.base.batched import batched
 from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.model import EffectKey
 from reconcile.run.leases import Lease
 from reconcile.run.ports import Origin
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import chunks
+from reconcile.storefront.ids import CHUNK
 
 Document = dict[str, Any]
 
@@ -72,7 +73,7 @@ class MongoLeases:
         taken: dict[EffectKey, Lease] = {}
         with store_errors("taking leases"):
             self._read_server_clock()
-            for chunk in chunks(list(keys)):
+            for chunk in batched(keys, CHUNK):
                 taken |= self._take(chunk, token, run_id)
         with self._lock:
             self._mine |= {_name(key): token for key in taken}
@@ -84,7 +85,7 @@ class MongoLeases:
         free = {key: Lease(key=key, token="") for key in keys}
         with store_errors("reading leases"):
             self._read_server_clock()
-            for chunk in chunks(list(by_name)):
+            for chunk in batched(by_name, CHUNK):
                 for document in self._leases.find({"_id": {"$in": chunk}}):
                     key = by_name[document["_id"]]
                     holds = (document.get("hold_until"), document.get("writing_until"))
@@ -170,7 +171,7 @@ class MongoLeases:
         with store_errors("releasing leases"):
             for token in tokens:
                 names = [_name(lease.key) for lease in leases if lease.token == token]
-                for chunk in chunks(names):
+                for chunk in batched(names, CHUNK):
                     self._release(chunk, token)
 
     def _release(self, names: list[str], token: str) -> None:
@@ -187,7 +188,7 @@ class MongoLeases:
         with store_errors("renewing leases"):
             for token in set(mine.values()):
                 names = [name for name, owner in mine.items() if owner == token]
-                for chunk in chunks(names):
+                for chunk in batched(names, CHUNK):
                     times = {"expires_at": _from_now(self._ttl_ms), "purge_at": self._purge_at()}
                     self._leases.update_many(
                         {"_id": {"$in": chunk}, "token": token},

@@ -14,11 +14,12 @@ from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from reconcile.base.batched import batched
 from reconcile.domain.identity import normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
 from reconcile.domain.payments import spellings
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import chunks, document_id
+from reconcile.storefront.ids import CHUNK, document_id
 from reconcile.storefront.order_times import is_unmarked
 from reconcile.storefront.reading import PROJECTION, OrderReader, orders_for
 from reconcile.storefront.retry_queue import RetryJob, RetryQueue
@@ -67,7 +68,7 @@ class MongoOrders:
         """The orders that the shop itself has sent to the LMS as one of these learners."""
         ids = self._queue.orders_sent_as(sorted({key.member for key in keys})) if keys else []
         sent = self.sent_as(ids) if ids else {}
-        for chunk in chunks([document_id(each) for each in dict.fromkeys(ids)]):
+        for chunk in batched(map(document_id, dict.fromkeys(ids)), CHUNK):
             for item in self._find({"_id": {"$in": chunk}}):
                 if isinstance(item, Enrollment):
                     theirs = {EffectKey(address, item.course) for address in sent.get(item.id, ())}

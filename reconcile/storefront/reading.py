@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from itertools import islice
 from typing import Any
 
 from bson import ObjectId
 from pymongo.collection import Collection
 
+from reconcile.base.batched import batched
 from reconcile.domain.identity import is_placeholder
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
 from reconcile.domain.shop_queue import NO_JOB
 from reconcile.storefront.documents import EmailRule, parse_enrollment
-from reconcile.storefront.ids import CHUNK, chunks, enrollment_id
+from reconcile.storefront.ids import CHUNK, enrollment_id
 from reconcile.storefront.retry_queue import RetryQueue
 
 Document = dict[str, Any]
@@ -51,8 +51,7 @@ class OrderReader:
         Where an address was made up, the retry queue may know what the shop itself has sent: it is asked
         once for all such orders of a portion.
         """
-        stream = iter(documents)
-        while portion := list(islice(stream, at_once)):
+        for portion in batched(documents, at_once):
             made_up = [enrollment_id(each.get("_id")) for each in portion if self._is_made_up(each)]
             jobs = self._queue.jobs_of(made_up) if made_up else {}
             for document in portion:
@@ -89,7 +88,7 @@ def orders_for(
     found: dict[EffectKey, dict[str, Enrollment]] = {}
     members = sorted({key.member for key in keys})
     for field in ("email", "lmsContext.frappeEmail"):
-        for chunk in chunks(members):
+        for chunk in batched(members, CHUNK):
             for item in reader.read(orders.find({field: {"$in": chunk}, **only}, PROJECTION)):
                 if isinstance(item, Enrollment) and item.key in keys:
                     found.setdefault(item.key, {})[item.id] = item

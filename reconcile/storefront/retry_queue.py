@@ -17,11 +17,12 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference, WriteConc
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from reconcile.base.batched import batched
 from reconcile.base.redaction import excerpt
 from reconcile.domain.identity import MAX_NAME, normalise_email
 from reconcile.domain.shop_queue import ShopJob, ShopQueue
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import chunks, names_in_jobs, order_of_job
+from reconcile.storefront.ids import CHUNK, names_in_jobs, order_of_job
 from reconcile.storefront.order_times import instant
 
 Document = dict[str, Any]
@@ -157,7 +158,7 @@ class RetryQueue:
         names = [name for each in order_ids for name in names_in_jobs(each)]
         with store_errors("completing retry jobs"):
             for collection in self._collections if names else ():
-                for chunk in chunks(names):
+                for chunk in batched(names, CHUNK):
                     ended += collection.update_many(
                         {"enrollmentId": {"$in": chunk}, "status": {"$in": ["pending", "processing"]}},
                         {"$set": {"status": "completed", "completedAt": at}},
@@ -185,7 +186,7 @@ class RetryQueue:
         )
 
     def _find_in(self, field: str, values: Sequence[object]) -> Iterator[Document]:
-        for chunk in chunks(values):
+        for chunk in batched(values, CHUNK):
             for collection in self._collections:
                 yield from collection.find({field: {"$in": chunk}}, _FIELDS)
 

@@ -21,11 +21,12 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, CursorNotFound, ServerSelectionTimeoutError
 
+from reconcile.base.batched import batched
 from reconcile.domain.identity import normalise_email
 from reconcile.domain.model import UNNAMED_LMS_ID
 from reconcile.run.source import Selection
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import document_id
+from reconcile.storefront.ids import CHUNK, document_id
 from reconcile.storefront.reading import PROJECTION
 
 Document = dict[str, Any]
@@ -77,8 +78,6 @@ UNNAMED: Document = _PAID | {
     "frappeSync.enrollmentId": UNNAMED_LMS_ID,
 }
 
-#: Ids in one query: long lists are slow on small servers.
-_IDS = 200
 #: How often one clause may lose its cursor before the run gives up.
 _LOST_CURSORS = 3
 
@@ -123,9 +122,8 @@ class Scan:
 
 def _queries(selection: Selection, sent_as: tuple[str, ...]) -> Iterator[tuple[Document, bool]]:
     if selection.enrollment_ids:
-        names = [document_id(name) for name in dict.fromkeys(selection.enrollment_ids)]
-        for start in range(0, len(names), _IDS):
-            yield _PAID | {"_id": {"$in": names[start : start + _IDS]}}, False
+        for chunk in batched(map(document_id, dict.fromkeys(selection.enrollment_ids)), CHUNK):
+            yield _PAID | {"_id": {"$in": chunk}}, False
     elif selection.email is not None:
         email = normalise_email(selection.email)
         yield _PAID | {"email": email}, False
@@ -133,9 +131,8 @@ def _queries(selection: Selection, sent_as: tuple[str, ...]) -> Iterator[tuple[D
         by_account = {"lmsContext.frappeEmail": email, "email": {"$ne": email}}
         yield _PAID | by_account, False
         neither = {"email": {"$ne": email}, "lmsContext.frappeEmail": {"$ne": email}}
-        names = [document_id(name) for name in sent_as]
-        for start in range(0, len(names), _IDS):
-            yield _PAID | neither | {"_id": {"$in": names[start : start + _IDS]}}, False
+        for chunk in batched(map(document_id, sent_as), CHUNK):
+            yield _PAID | neither | {"_id": {"$in": chunk}}, False
     else:
         yield from CLAUSES
         if selection.unnamed:

@@ -17,6 +17,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from reconcile.base import log
+from reconcile.base.batched import batched
 from reconcile.domain.identity import normalise_course, normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
 from reconcile.domain.payments import spellings
@@ -25,7 +26,7 @@ from reconcile.domain.unmarked import Unmarked
 from reconcile.run.source import Selection, WriteBack
 from reconcile.storefront.documents import sync_state
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import CHUNK, chunks, document_id, enrollment_id
+from reconcile.storefront.ids import CHUNK, document_id, enrollment_id
 from reconcile.storefront.reading import PROJECTION, OrderReader, orders_for
 from reconcile.storefront.retry_queue import RetryQueue
 from reconcile.storefront.scan import Scan
@@ -90,7 +91,7 @@ class MongoSource:
         wanted = [spelling for name in names for spelling in spellings(name)]
         found = [*names, *self._queue.orders_of_jobs(names)]
         with store_errors("reading orders"):
-            for chunk in chunks(wanted):
+            for chunk in batched(wanted, CHUNK):
                 paid = self._orders.find({"paymentId": {"$in": chunk}}, {"_id": 1})
                 found += [enrollment_id(document["_id"]) for document in paid]
         return tuple(dict.fromkeys(found))
@@ -130,7 +131,7 @@ class MongoSource:
     def end_settled_jobs(self, now: datetime) -> int:
         """End the overdue retry jobs of orders that are synced already; how many."""
         ended = 0
-        for chunk in chunks(self._queue.overdue_orders(now)):
+        for chunk in batched(self._queue.overdue_orders(now), CHUNK):
             names = [document_id(each) for each in chunk]
             with store_errors("reading orders"):
                 found = list(self._orders.find({"_id": {"$in": names}}, {"status": 1, "frappeSync": 1}))
@@ -183,7 +184,7 @@ class MongoSource:
         at = {item.enrollment_id: _as_stored(item.at) for item in items}
         took = set()
         with store_errors("reading orders"):
-            for chunk in chunks(ids):
+            for chunk in batched(ids, CHUNK):
                 for document in self._orders.find({"_id": {"$in": chunk}}, {"frappeSync": 1}):
                     name = enrollment_id(document["_id"])
                     if sync_state(document.get("frappeSync")).last_attempt == at[name]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from reconcile.audit.process import is_alive
+from reconcile.audit.process import is_gone
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import (
@@ -99,7 +99,9 @@ class InMemoryAuditLog:
         self._require()
         closed = []
         for run_id, run in sorted(self.runs.items(), key=lambda item: item[1].summary.started_at):
-            if run.status is RunStatus.RUNNING and _is_gone(run, origin, stale_before):
+            if run.status is RunStatus.RUNNING and is_gone(
+                run.origin, seen_from=origin, is_stale=run.heartbeat_at < stale_before
+            ):
                 run.status, run.finished_at = RunStatus.CRASHED, at
                 closed.append(run_id)
         return closed
@@ -273,9 +275,3 @@ class InMemoryAuditLog:
 
 def _key(enrollment: AnyEnrollment) -> EffectKey | None:
     return enrollment.key if isinstance(enrollment, Enrollment) else None
-
-
-def _is_gone(run: Run, origin: Origin, stale_before: datetime) -> bool:
-    if run.origin.host != origin.host or run.origin == origin:
-        return run.heartbeat_at < stale_before
-    return not is_alive(run.origin.pid, run.origin.process_started)

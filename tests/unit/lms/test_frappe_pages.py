@@ -59,8 +59,8 @@ def test_people_who_differ_in_more_than_case_stay_apart() -> None:
 def test_keys_come_in_portions() -> None:
     keys = [EffectKey(f"m{number}@example.com", "c") for number in range(1201)]
 
-    portions = list(pages.chunks([*keys, *keys]))
+    portions = list(pages.portions([*keys, *keys]))
 
     assert [len(portion) for portion in portions] == [500, 500, 201]
     assert [key for portion in portions for key in portion] == keys
-    assert list(pages.chunks([])) == []
+    assert list(pages.portions([])) == []
