@@ -13,9 +13,9 @@ from reconcile.cli.context import application
 from reconcile.cli.params import NO_MATCH, emails_option, json_option, selection_options
 from reconcile.cli.show import address, print_json_stream, print_rows
 from reconcile.domain.model import ACTIONS, action_of
+from reconcile.run.page import Surveyed
 from reconcile.run.source import Selection
 from reconcile.run.summary import ExitCode
-from reconcile.run.survey import Surveyed
 from reconcile.run.verdicts import would_write
 from reconcile.story.words import counted
 

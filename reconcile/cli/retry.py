@@ -19,9 +19,9 @@ from reconcile.cli.terminal import confirmed, watching
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enroll, Reason, action_of
 from reconcile.run.options import APPLY
+from reconcile.run.page import Surveyed
 from reconcile.run.source import Selection
 from reconcile.run.summary import ExitCode, RunStatus, RunSummary
-from reconcile.run.survey import Surveyed
 from reconcile.story.words import counted
 
 _EPILOG = """\b

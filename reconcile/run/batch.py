@@ -7,22 +7,17 @@ from dataclasses import replace
 from reconcile.base.errors import ReconcileError
 from reconcile.domain.messages import sentence
 from reconcile.domain.model import (
-    Confirm,
-    Defer,
     Enrollment,
-    Outcome,
-    Reason,
-    Skip,
-    Verdict,
     action_of,
 )
 from reconcile.run.decision import shop_tries
 from reconcile.run.enrolling import Enrolling, Results, Settled
+from reconcile.run.open_attempts import settle_open_attempts
 from reconcile.run.options import Halt, Ports
+from reconcile.run.page import Page
 from reconcile.run.ports import Progress, Record
 from reconcile.run.source import WriteBack
 from reconcile.run.summary import RunSummary
-from reconcile.run.survey import Page
 from reconcile.run.verdicts import changes_order, is_news, shared_verdict, verdict_without_write
 
 
@@ -42,7 +37,7 @@ class Batch:
         """Do everything a page asks for and give its leases back; what fails ends the run (`Halt`)."""
         results: Results = {}
         try:
-            self._settle_open_attempts(page)
+            settle_open_attempts(page, self._ports, self._summary.run_id)
             tasks = list(self._enrolling.tasks(page))
             self._enrolling.enroll(tasks, results)
             self._without_writes(page, {task.enrollment_id for task in tasks}, results)
@@ -62,24 +57,6 @@ class Batch:
         results: Results = {}
         self._enrolling.close(results)
         self._write_back(results)
-
-    def _settle_open_attempts(self, page: Page) -> None:
-        """Give the attempts of dead processes their end, now that somebody has looked.
-
-        There: it was ours, recovered. Not there and the hold is over: it never was done. Still on
-        hold, or not looked at: stays open.
-        """
-        for entry in page.entries:
-            attempt_id = entry.history.open_attempt
-            if attempt_id is None or isinstance(entry.decision, Skip):
-                continue
-            if isinstance(entry.decision, Confirm):
-                end = Verdict(outcome=Outcome.RECOVERED, lms_id=entry.decision.lms_id, flags=entry.flags)
-            elif isinstance(entry.decision, Defer) and entry.decision.reason is Reason.LEASE_HELD:
-                continue
-            else:
-                end = Verdict(outcome=Outcome.RETRYING, reason=Reason.LMS_TIMEOUT, attempts=1)
-            self._ports.audit.finish(attempt_id, end, run_id=self._summary.run_id, at=self._ports.clock.now())
 
     def _without_writes(self, page: Page, tried: set[str], results: Results) -> None:
         """Verdicts for the orders that were not themselves written; only news goes to the audit.

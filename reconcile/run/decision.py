@@ -1,4 +1,4 @@
-"""decide(): what should be done about one enrollment. Pure, total and deterministic.
+"""What should be done about one enrollment (`decide`), and whether it may still be (`obstacle`). Pure, total.
 
 The order of the rules is the policy: never for an unpaid order; not for one that a person has asked
 to leave alone; not while somebody else is at it;
@@ -19,6 +19,7 @@ from reconcile.domain.model import (
     Defer,
     Enroll,
     Enrolled,
+    Enrollment,
     GiveUp,
     History,
     MalformedEnrollment,
@@ -27,9 +28,10 @@ from reconcile.domain.model import (
     Reason,
     Skip,
     Unknown,
+    Verdict,
     Wait,
 )
-from reconcile.run.retry import RetryPolicy
+from reconcile.run.retry import LONGEST_CALL, RetryPolicy
 from reconcile.run.shop_errors import was_answered
 
 
@@ -38,25 +40,26 @@ def shop_at_it(
 ) -> Skip | Defer | None:
     """Why the order is the storefront's for now; None where nothing says that it may be at it.
 
-    Its worker has it in work; a sign of a payment or of a try of its own is young; or its last try was not
-    answered and may still be carried out.
+    It is busy with it; or its last try was not answered and may still be carried out.
     """
-    if history.retry_job_active:
-        return Skip(Reason.RETRY_JOB_ACTIVE)
-    if is_too_new(item, history, policy, now):
-        return Skip(Reason.TOO_NEW)
+    busy = shop_busy(item, history, policy, now)
+    if busy is not None:
+        return busy
     held = shop_hold_until(item, history, policy, now)
     return Defer(held, Reason.LEASE_HELD) if held is not None else None
 
 
-def is_too_new(item: AnyEnrollment, history: History, policy: RetryPolicy, now: datetime) -> bool:
-    """True while the storefront may still be at it: any sign of a payment or of a try of its own is young.
+def shop_busy(item: AnyEnrollment, history: History, policy: RetryPolicy, now: datetime) -> Skip | None:
+    """Its worker has the order in work, or a sign of a payment or of a try of its own is young.
 
     An instant may lie as far ahead of our clock as the age is that we leave to the storefront: so far two
     machines' clocks may differ. Further ahead it is a broken date and tells nothing.
     """
+    if history.retry_job_active:
+        return Skip(Reason.RETRY_JOB_ACTIVE)
     age = timedelta(seconds=policy.young)
-    return any(abs(now - at) < age for at in (*item.touched, shop_tried_at(item, history)) if at)
+    signs = (*item.touched, shop_tried_at(item, history))
+    return Skip(Reason.TOO_NEW) if any(abs(now - at) < age for at in signs if at is not None) else None
 
 
 def shop_tried_at(item: AnyEnrollment, history: History) -> datetime | None:
@@ -108,10 +111,9 @@ def before_looking(
         return Skip(Reason.IGNORED)
     if isinstance(enrollment, MalformedEnrollment) and enrollment.reason is not Reason.PLACEHOLDER_EMAIL:
         return GiveUp(enrollment.reason)
-    if history.retry_job_active:
-        return Skip(Reason.RETRY_JOB_ACTIVE)
-    if is_too_new(enrollment, history, policy, now):
-        return Skip(Reason.TOO_NEW)
+    busy = shop_busy(enrollment, history, policy, now)
+    if busy is not None:
+        return busy
     # The storefront has had its time to tell whose a made-up address is.
     return GiveUp(enrollment.reason) if isinstance(enrollment, MalformedEnrollment) else None
 
@@ -161,3 +163,42 @@ def _held_until(
     ours = history.hold_until if history.hold_until is not None and history.hold_until > now else None
     theirs = shop_hold_until(enrollment, history, policy, now)
     return max((at for at in (ours, theirs) if at is not None), default=None)
+
+
+def obstacle(
+    before: Enrollment, fresh: AnyEnrollment | None, history: History, policy: RetryPolicy, now: datetime
+) -> Verdict | None:
+    """Why the order that was to be sent must be left alone now; None where it may be sent.
+
+    The last look, right before the write: since the decision the storefront has gone on living. It refunds,
+    it syncs, its worker takes a job up, somebody opens the success page.
+
+    `fresh` is the order as it is now, None where it is gone; `history` knows whether its job is in work.
+    """
+    if fresh is None or not fresh.paid:
+        return _skipped(Reason.NOT_PAID)
+    if fresh.sync.is_synced:
+        return _skipped(error="synced by the storefront meanwhile")
+    if not isinstance(fresh, Enrollment) or fresh.key != before.key:
+        return _skipped(error="the order names another learner or course by now; the next run looks")
+    busy = shop_at_it(fresh, history, policy, now)
+    return _skipped(busy.reason) if busy is not None else None
+
+
+def twin_obstacle(
+    twin: Enrollment, history: History, policy: RetryPolicy, now: datetime
+) -> Skip | Defer | None:
+    """Why another paid order for the same learner and course keeps this one from being sent now.
+
+    The storefront is at it; or it was synced so lately that our look may have come before.
+    """
+    if not twin.sync.is_synced:
+        return shop_at_it(twin, history, policy, now)
+    signs = (*twin.touched, twin.sync.last_attempt)
+    just_now = timedelta(seconds=max(policy.young, LONGEST_CALL))
+    is_fresh = any(abs(now - at) < just_now for at in signs if at is not None)
+    return Skip(Reason.TOO_NEW) if is_fresh else None
+
+
+def _skipped(reason: Reason | None = None, error: str | None = None) -> Verdict:
+    return Verdict(outcome=Outcome.SKIPPED, reason=reason, error=error)

@@ -18,7 +18,7 @@ from reconcile.run.answers import excuse, judge
 from reconcile.run.breaker import Breaker, may_be_excused
 from reconcile.run.options import Halt, Ports, RunOptions
 from reconcile.run.pacing import LONGEST_PAUSE, Pacer
-from reconcile.run.survey import Page, Surveyed
+from reconcile.run.page import Page, Surveyed
 from reconcile.run.verdicts import turn
 from reconcile.run.writing import Attempt, Writer, log_context, with_flags
 

@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from itertools import islice
 
 from reconcile.base import log
+from reconcile.base.batched import batched
 from reconcile.base.errors import (
     AuditUnavailable,
     AuthenticationFailed,
@@ -34,12 +34,13 @@ from reconcile.run.batch import Batch
 from reconcile.run.enrolling import Enrolling
 from reconcile.run.guards import is_suddenly_empty, surge_limit
 from reconcile.run.heartbeat import Heartbeat
-from reconcile.run.leftovers import settle_leftovers
+from reconcile.run.open_attempts import settle_leftovers
 from reconcile.run.options import Halt, Ports, RunOptions, RunResult
 from reconcile.run.pacing import LONGEST_PAUSE, Pacer
+from reconcile.run.page import Page
 from reconcile.run.ports import Progress, RecentRun, Sight
 from reconcile.run.summary import MAX_ENROLLS, AbortReason, RunStatus, RunSummary
-from reconcile.run.survey import Page, survey
+from reconcile.run.survey import survey
 from reconcile.run.unmarked import find_unmarked
 from reconcile.run.writing import Writer
 
@@ -245,7 +246,7 @@ class Reconciler:
         # With a key, what a run without one has synced gets its document's name.
         selection = replace(options.selection, unnamed=self._ports.platform.verified)
         stream = self._ports.source.scan(selection)
-        while items := list(islice(stream, options.page_size)):
+        for items in batched(stream, options.page_size):
             summary.scanned += len(items)
             self._progress.scanned(len(items))
             yield items

@@ -6,11 +6,10 @@ Reads and leases only; nothing is written to the LMS, the audit or the orders he
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 from reconcile.domain.model import (
-    NO_HISTORY,
     AnyEnrollment,
     Decision,
     EffectKey,
@@ -21,37 +20,13 @@ from reconcile.domain.model import (
     Reason,
     Skip,
 )
-from reconcile.domain.shop_queue import NO_JOB, ShopJob
+from reconcile.domain.shop_queue import ShopJob
 from reconcile.run.decision import before_looking, decide
 from reconcile.run.leases import Lease
 from reconcile.run.options import Ports
+from reconcile.run.page import Page, Surveyed
 from reconcile.run.retry import RetryPolicy
-from reconcile.run.twins import Twins, flags_of, with_job
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surveyed:
-    """One order with everything known about it and what should be done."""
-
-    enrollment: AnyEnrollment
-    decision: Decision
-    history: History = NO_HISTORY
-    lease: Lease | None = None
-    flags: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """A page of decisions, the leases taken for it, and what another page must look at later."""
-
-    entries: Sequence[Surveyed]
-    leases: Mapping[EffectKey, Lease] = field(default_factory=dict)
-    postponed: Sequence[AnyEnrollment] = ()
-
-    @property
-    def keys(self) -> frozenset[EffectKey]:
-        """The effect keys this page works on."""
-        return frozenset(self.leases)
+from reconcile.run.twins import Twins, flags_of, with_jobs
 
 
 def survey(
@@ -73,8 +48,9 @@ def survey(
     postponed = [item for item in sendable if item.key in busy]
     later = {item.id for item in postponed}
     here = [item for item in enrollments if item.id not in later]
-    jobs = ports.source.shop_jobs([item.id for item in here])
-    histories = _histories(here, jobs, ports=ports)
+    ids = [item.id for item in here]
+    jobs = ports.source.shop_jobs(ids)
+    histories = with_jobs(ids, ports.audit.history(ids), jobs)
     early = _early(here, histories, policy, now)
     to_look = [item for item in here if isinstance(item, Enrollment) and item.id not in early]
     leases = ports.leases.take(list(dict.fromkeys(item.key for item in to_look)), run_id)
@@ -103,15 +79,6 @@ def survey(
         for item in here
     ]
     return Page(entries=entries, leases=leases, postponed=postponed)
-
-
-def _histories(
-    items: Sequence[AnyEnrollment], jobs: Mapping[str, ShopJob], *, ports: Ports
-) -> dict[str, History]:
-    remembered = ports.audit.history([item.id for item in items])
-    return {
-        item.id: with_job(remembered.get(item.id, NO_HISTORY), jobs.get(item.id, NO_JOB)) for item in items
-    }
 
 
 def _look(

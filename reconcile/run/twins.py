@@ -26,7 +26,7 @@ from reconcile.domain.model import (
 )
 from reconcile.domain.payments import is_unpaid_id
 from reconcile.domain.shop_queue import NO_JOB, ShopJob
-from reconcile.run.last_look import twin_obstacle
+from reconcile.run.decision import twin_obstacle
 from reconcile.run.options import Ports
 from reconcile.run.retry import RetryPolicy
 
@@ -107,7 +107,13 @@ def histories_of(order_ids: Sequence[str], *, ports: Ports) -> dict[str, History
     """What the audit remembers of these orders, and whether the storefront's worker is at them now."""
     if not order_ids:
         return {}
-    remembered, jobs = ports.audit.history(order_ids), ports.source.shop_jobs(order_ids)
+    return with_jobs(order_ids, ports.audit.history(order_ids), ports.source.shop_jobs(order_ids))
+
+
+def with_jobs(
+    order_ids: Sequence[str], remembered: Mapping[str, History], jobs: Mapping[str, ShopJob]
+) -> dict[str, History]:
+    """The history of each of these orders, whether there is one or not."""
     return {name: with_job(remembered.get(name, NO_HISTORY), jobs.get(name, NO_JOB)) for name in order_ids}
 
 

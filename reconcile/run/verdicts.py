@@ -19,8 +19,8 @@ from reconcile.domain.model import (
     Wait,
 )
 from reconcile.run.decision import shop_tried_at
+from reconcile.run.page import Surveyed
 from reconcile.run.retry import spread
-from reconcile.run.survey import Surveyed
 
 
 def turn(entry: Surveyed) -> tuple[int, float]:

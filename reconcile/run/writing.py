@@ -23,14 +23,13 @@ from reconcile.base.errors import (
 from reconcile.base.redaction import mask_email
 from reconcile.domain.model import Enrolled, Enrollment, Observation, Outcome, Reason, Verdict
 from reconcile.run.answers import Conclusion, Created, Garbled, Unanswered, Unserved, WriteResult, conclude
-from reconcile.run.decision import shop_tries
-from reconcile.run.last_look import obstacle
+from reconcile.run.decision import obstacle, shop_tries
 from reconcile.run.leases import Lease
 from reconcile.run.options import Halt, Ports
 from reconcile.run.pacing import Pacer
+from reconcile.run.page import Surveyed
 from reconcile.run.ports import Intent
 from reconcile.run.retry import RetryPolicy
-from reconcile.run.survey import Surveyed
 from reconcile.run.twins import twin_in_the_way, with_job
 
 _log = log.get_logger(__name__)

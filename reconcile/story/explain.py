@@ -13,8 +13,8 @@ from reconcile.base.redaction import redact
 from reconcile.domain.model import NO_HISTORY, AnyEnrollment, Decision, History
 from reconcile.run.decision import shop_tried_at, shop_tries
 from reconcile.run.options import Ports
+from reconcile.run.page import Page
 from reconcile.run.source import Selection
-from reconcile.run.survey import Page
 from reconcile.storefront.orders import MongoOrders
 from reconcile.storefront.retry_queue import RetryJob
 from reconcile.story.events import audit_events

@@ -20,7 +20,7 @@ from reconcile.domain.model import (
     Skip,
     SyncState,
 )
-from reconcile.run.last_look import obstacle, twin_obstacle
+from reconcile.run.decision import obstacle, twin_obstacle
 from reconcile.run.retry import RetryPolicy
 from tests.fakes.world import NOON
 
