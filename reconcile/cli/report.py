@@ -73,9 +73,10 @@ def command(
     """
     settings = load_settings(require=("audit",), quiet=True)
     from reconcile.audit.log import open_audit
-    from reconcile.reports import Format, ReportFilter, View, build_report, write_report
-    from reconcile.reports.formats import require
-    from reconcile.reports.provenance import as_plain
+    from reconcile.reports.formats import Format, require, write_report
+    from reconcile.reports.formats.provenance import as_plain
+    from reconcile.reports.model import ReportFilter, View
+    from reconcile.reports.views import build_report
 
     written = Format(form)
     require(written)

@@ -1,22 +1,23 @@
-"""What a report is: columns, rows that stream, and what they were chosen by. No I/O."""
+"""What a report is made of: columns and rows, what they were chosen by, and the owner's sections. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from reconcile import __version__
 from reconcile.base.redaction import mask_email
-
-if TYPE_CHECKING:
-    from reconcile.reports.owner import Overview
 
 Cell = str | int | float | Decimal | datetime | tuple[str, ...] | None
 Row = Mapping[str, Cell]
+
+
+def tidy(value: Decimal) -> int | Decimal:
+    """The same number: an int where it is whole, else without idle zeros."""
+    whole = value.to_integral_value()
+    return int(whole) if value == whole else value.normalize()
 
 
 class View(StrEnum):
@@ -74,15 +75,73 @@ class ReportFilter:
         return shown
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """A report to be written once: `rows` is read from the database while it is written."""
+class Unit(StrEnum):
+    """How a figure is to be read."""
 
-    view: View
+    COUNT = "count"
+    SECONDS = "seconds"
+    MONEY = "money"
+    INSTANT = "instant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One number worth large letters; None where there is nothing to count."""
+
+    name: str  #: unique in its section
+    label: str
+    value: Cell
+    unit: Unit = Unit.COUNT
+    currency: str | None = None  #: of MONEY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows worth a table: few, the most important first; `left_out` more were found."""
+
+    name: str  #: unique in the report: the name of a sheet, a key in JSON
+    caption: str
     columns: Sequence[Column]
-    rows: Iterator[Row]
-    filters: Row
-    generated_at: datetime
-    version: str = __version__
-    with_emails: bool = False
-    overview: Overview | None = None  #: of the view `summary`: what the owner asks, beside the rows
+    rows: Sequence[Row]
+    left_out: int = 0
+    command: str = ""  #: where all of them are
+    folded: bool = False  #: the numbers of a chart: there for who asks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """One bar for each label, stacked of the series in their order."""
+
+    title: str
+    words: str  #: what it shows, for those who do not see it and those who do
+    labels: Sequence[str]
+    series: Mapping[str, Sequence[int]]
+    lying: bool = False  #: for long labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeLine:
+    """Points in lanes, and spans of time in the lowest lane."""
+
+    title: str
+    words: str
+    lanes: Mapping[str, Sequence[datetime]]
+    spans: Sequence[tuple[datetime, datetime]]
+    spans_are: str
+    start: datetime
+    end: datetime
+
+
+Chart = Bars | TimeLine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One question of the owner's, answered."""
+
+    name: str  #: unique in the report, a slug
+    title: str
+    words: Sequence[str]
+    figures: Sequence[Figure] = ()
+    chart: Chart | None = None
+    tables: Sequence[Table] = ()

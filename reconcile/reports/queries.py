@@ -17,8 +17,7 @@ from reconcile.audit import tables
 from reconcile.audit.rows import person_key
 from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
-from reconcile.reports.cells import tidy
-from reconcile.reports.model import Cell, ReportFilter, Row
+from reconcile.reports.model import Cell, ReportFilter, Row, tidy
 
 CHUNK = 1000
 _ACCESS = [outcome.value for outcome in Outcome if outcome.has_access]

@@ -1,16 +1,18 @@
-"""Which columns each view has, in their order, and where its rows come from."""
+"""The views: which columns each has, in their order, where its rows come from, and the report they make."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
 from sqlalchemy import Connection
 
+from reconcile import __version__
 from reconcile.domain.model import Outcome
-from reconcile.reports.model import Column, Report, ReportFilter, View
-from reconcile.reports.owner import Overview
+from reconcile.reports.model import Column, ReportFilter, Row, View
+from reconcile.reports.owner.overview import Overview
 from reconcile.reports.queries import attempt_rows, enrollment_rows, run_rows
 
 
@@ -87,6 +89,20 @@ COLUMNS: Mapping[View, Sequence[Column]] = {
         _text("version", 8, rank=5),
     ),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A report to be written once: `rows` is read from the database while it is written."""
+
+    view: View
+    columns: Sequence[Column]
+    rows: Iterator[Row]
+    filters: Row
+    generated_at: datetime
+    version: str = __version__
+    with_emails: bool = False
+    overview: Overview | None = None  #: of the view `summary`: what the owner asks, beside the rows
 
 
 def build_report(

@@ -12,7 +12,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from reconcile.reports import Format, View, build_report, write_report
+from reconcile.reports.formats import Format, write_report
+from reconcile.reports.model import View
+from reconcile.reports.views import build_report
 from tests.fakes.audit_story import REPORTED, story
 
 _FLAGS = (

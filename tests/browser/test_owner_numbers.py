@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.reports.owner.words import span
+from reconcile.reports.words import span
 from tests.browser.conftest import Browser
 from tests.fakes.audit_story import LEAK, REPORTED
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.reports import View
+from reconcile.reports.model import View
 from tests.browser.conftest import Browser
 from tests.fakes.audit_story import HOSTILE
 

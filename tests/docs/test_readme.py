@@ -18,7 +18,8 @@ import pytest
 
 from reconcile.cli import COMMANDS, cli
 from reconcile.domain.model import Outcome
-from reconcile.reports import COLUMNS, View
+from reconcile.reports.model import View
+from reconcile.reports.views import COLUMNS
 from reconcile.run.summary import ExitCode
 from reconcile.sandbox.servers import Sandbox, running
 from reconcile.settings import SETTINGS, SettingDoc

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reconcile.reports import Format
+from reconcile.reports.formats import Format
 from reconcile.reports.model import ReportFilter
-from reconcile.reports.owner import Overview
+from reconcile.reports.owner.overview import Overview
 from tests.docs.documents import OPERATIONS, first_cells, section
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import NOON

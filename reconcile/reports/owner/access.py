@@ -5,12 +5,11 @@ from __future__ import annotations
 from array import array
 
 from reconcile.domain.model import Outcome
-from reconcile.reports.model import Row
+from reconcile.reports.model import Figure, Row, Section, Table, Unit
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, numbers, words
-from reconcile.reports.owner.section import Figure, Section, Table, Unit
-from reconcile.reports.owner.words import counted, span
-from reconcile.reports.summary import percentile
+from reconcile.reports.owner.verdicts import percentile
+from reconcile.reports.words import counted, span
 
 _ALL = "all"
 _HOW = {

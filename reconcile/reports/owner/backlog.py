@@ -6,13 +6,11 @@ from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 
-from reconcile.reports.cells import tidy
-from reconcile.reports.model import ReportFilter
+from reconcile.reports.model import Bars, Figure, ReportFilter, Section, Table, Unit, tidy
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Learners, Purse, Scope, numbers, words
 from reconcile.reports.owner.runs import Runs
-from reconcile.reports.owner.section import Bars, Figure, Section, Table, Unit
-from reconcile.reports.owner.words import counted, moment, moneys, share, span
+from reconcile.reports.words import counted, moment, moneys, share, span
 
 _HOUR, _DAY = 3600, 86400
 #: Upper bounds in seconds; the last age has none.

@@ -11,11 +11,10 @@ from sqlalchemy import select
 
 from reconcile.audit import tables
 from reconcile.domain.instants import as_utc
-from reconcile.reports.model import Cell, Row
+from reconcile.reports.model import Cell, Figure, Row, Section, Table
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, listing, words
-from reconcile.reports.owner.section import Figure, Section, Table
-from reconcile.reports.owner.words import counted
+from reconcile.reports.words import counted
 
 _IGNORE, _UNIGNORE = "ignore", "unignore"
 

@@ -8,12 +8,10 @@ from decimal import Decimal
 
 from reconcile.domain.messages import SENTENCES
 from reconcile.domain.model import Reason
-from reconcile.reports.cells import tidy
-from reconcile.reports.model import Row
+from reconcile.reports.model import Bars, Row, Section, Table, tidy
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Learners, Purse, Scope, numbers, words
-from reconcile.reports.owner.section import Bars, Section, Table
-from reconcile.reports.owner.words import counted, money, share
+from reconcile.reports.words import counted, money, share
 
 #: Of an order whose only attempt is still open, or that was skipped without a word.
 UNSETTLED = "unsettled"

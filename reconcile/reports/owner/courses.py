@@ -6,12 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from reconcile.reports.cells import tidy
-from reconcile.reports.model import Row
+from reconcile.reports.model import Row, Section, tidy
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Learners, Purse, Scope, listing, numbers, words
-from reconcile.reports.owner.section import Section
-from reconcile.reports.owner.words import counted, moneys
+from reconcile.reports.words import counted, moneys
 
 
 @dataclass

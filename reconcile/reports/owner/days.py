@@ -9,13 +9,12 @@ from sqlalchemy import Connection, func, literal_column, select
 
 from reconcile.audit import tables
 from reconcile.domain.model import Outcome
-from reconcile.reports.model import ReportFilter, Row
+from reconcile.reports.model import Bars, ReportFilter, Row, Section, Table
 from reconcile.reports.owner.buckets import buckets
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, numbers, words
-from reconcile.reports.owner.section import Bars, Section, Table
-from reconcile.reports.owner.words import counted
 from reconcile.reports.queries import attempts_chosen
+from reconcile.reports.words import counted
 
 _SHOWN = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.SKIPPED)
 #: More days than this are for the export.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from reconcile.reports.model import Row
+from reconcile.reports.model import Figure, Row, Section, Table
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Purse, Scope, listing, numbers, oldest, words
-from reconcile.reports.owner.section import Figure, Section, Table
-from reconcile.reports.owner.words import counted, moneys
+from reconcile.reports.words import counted, moneys
 
 
 class Duplicates:

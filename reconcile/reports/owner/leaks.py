@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from reconcile.domain.model import Reason
-from reconcile.reports.model import Row
+from reconcile.reports.model import Bars, Figure, Row, Section, Table
 from reconcile.reports.owner.buckets import buckets
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, listing, numbers, words
 from reconcile.reports.owner.runs import Runs
-from reconcile.reports.owner.section import Bars, Figure, Section, Table
-from reconcile.reports.owner.words import between, counted, listed
+from reconcile.reports.words import between, counted, listed
 from reconcile.story.leaks import Leak, find_leaks, was_lost
 
 #: Leaks that are told in a sentence of their own; the table has the others.

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from reconcile.reports.model import ReportFilter, Row
+from reconcile.reports.model import ReportFilter, Row, Section
 from reconcile.reports.owner.access import Access
 from reconcile.reports.owner.backlog import Backlog
 from reconcile.reports.owner.by_hand import ByHand
@@ -23,11 +23,10 @@ from reconcile.reports.owner.facts import facts
 from reconcile.reports.owner.leaks import Leaks
 from reconcile.reports.owner.part import Part, Scope
 from reconcile.reports.owner.runs import Runs
-from reconcile.reports.owner.section import Section
+from reconcile.reports.owner.verdicts import Summary, summary_rows
 from reconcile.reports.owner.waiting import Waiting
-from reconcile.reports.owner.words import moment
 from reconcile.reports.queries import enrollment_rows
-from reconcile.reports.summary import Summary, summary_rows
+from reconcile.reports.words import moment
 
 
 class Overview:

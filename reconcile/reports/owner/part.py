@@ -13,9 +13,8 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from reconcile.reports.model import Column, ReportFilter, Row
+from reconcile.reports.model import Column, ReportFilter, Row, Section, Table
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.section import Section, Table
 
 #: Rows of a list of orders: what one reads; the command beside the table has all of them.
 LISTED = 100

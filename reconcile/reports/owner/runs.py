@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from reconcile.reports.model import ReportFilter, Row
+from reconcile.reports.model import Figure, ReportFilter, Row, Section, Table, TimeLine, Unit
 from reconcile.reports.owner.buckets import MOST, Buckets, buckets
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, listing, numbers, words
-from reconcile.reports.owner.section import Figure, Section, Table, TimeLine, Unit
-from reconcile.reports.owner.words import between, counted, moment, span
 from reconcile.reports.queries import run_rows
+from reconcile.reports.words import between, counted, moment, span
 from reconcile.run.summary import RunStatus
 from reconcile.story.outages import Outage, Outages
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from reconcile.domain.model import Outcome, Reason
+from reconcile.reports.model import Figure, Section, Table
 from reconcile.reports.owner.causes import cause
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Oldest, Scope, numbers, words
-from reconcile.reports.owner.section import Figure, Section, Table
-from reconcile.reports.owner.words import counted
+from reconcile.reports.words import counted
 
 _WAITS_FOR = {
     Reason.MEMBER_MISSING: "the learner to sign up",

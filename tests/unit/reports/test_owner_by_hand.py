@@ -10,9 +10,8 @@ import pytest
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.domain.interventions import Intervention, InterventionKind
-from reconcile.reports.model import ReportFilter
-from reconcile.reports.owner import Overview
-from reconcile.reports.owner.section import Section
+from reconcile.reports.model import ReportFilter, Section
+from reconcile.reports.owner.overview import Overview
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import HERE, NOON, record, summary
 

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.domain.model import DUPLICATE_PAYMENT, Outcome, Reason, Verdict
-from reconcile.reports import ReportFilter
-from reconcile.reports.owner import Overview
+from reconcile.reports.model import Bars, ReportFilter, Section, TimeLine
 from reconcile.reports.owner.buckets import MOST, buckets
-from reconcile.reports.owner.section import Bars, Section, TimeLine
-from reconcile.reports.owner.words import between, counted, listed, money, moneys, share, span
+from reconcile.reports.owner.overview import Overview
+from reconcile.reports.words import between, counted, listed, money, moneys, share, span
 from reconcile.run.ports import Intent, Record
 from reconcile.run.summary import RunStatus
 from tests.fakes.audit_file import new_audit

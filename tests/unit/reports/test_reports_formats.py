@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from reconcile import __version__
 from reconcile.base.errors import ConfigurationError
 from reconcile.cli import report as command_line
-from reconcile.reports import COLUMNS, FORMATS, Format, Report, View, formats, write_report
-from reconcile.reports.csv_format import harmless
-from reconcile.reports.formats import LIBRARIES, require
-from reconcile.reports.model import Cell, Column, Row
-from reconcile.reports.table import fitting
+from reconcile.reports import formats
+from reconcile.reports.formats import FORMATS, LIBRARIES, Format, require, write_report
+from reconcile.reports.formats.csv_format import harmless
+from reconcile.reports.formats.table_format import fitting
+from reconcile.reports.model import Cell, Column, Row, View
+from reconcile.reports.views import COLUMNS, Report
 from tests.fakes.audit_samples import NOON
 
 

@@ -17,8 +17,9 @@ from openpyxl.workbook import Workbook
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.base.redaction import escape_controls
-from reconcile.reports import COLUMNS, Format, Report, View, build_report, write_report, xlsx_format
-from reconcile.reports.model import Cell, Row
+from reconcile.reports.formats import Format, write_report, xlsx_format
+from reconcile.reports.model import Cell, Row, View
+from reconcile.reports.views import COLUMNS, Report, build_report
 from tests.fakes.audit_samples import NOON
 from tests.fakes.audit_story import HOSTILE, REPORTED, story
 

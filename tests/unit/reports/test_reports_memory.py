@@ -31,7 +31,9 @@ REPORT = """
 import io, re, sys
 from pathlib import Path
 from reconcile.audit.log import open_audit
-from reconcile.reports import Format, ReportFilter, View, build_report, write_report
+from reconcile.reports.formats import Format, write_report
+from reconcile.reports.model import ReportFilter, View
+from reconcile.reports.views import build_report
 from tests.fakes.audit_samples import NOON
 
 class Sink(io.RawIOBase):

@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 
 from reconcile.audit.log import SqlAuditLog
-from reconcile.reports import Format, View, build_report, write_report
+from reconcile.reports.formats import Format, write_report
+from reconcile.reports.model import View
+from reconcile.reports.views import build_report
 from tests.fakes.audit_story import REPORTED, story
 
 FOLDER = Path(__file__).with_name("snapshots")

@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.domain.model import DUPLICATE_PAYMENT, Outcome, Reason, Verdict
-from reconcile.reports import COLUMNS, ReportFilter, View, build_report
-from reconcile.reports.model import Row
-from reconcile.reports.summary import percentile
+from reconcile.reports.model import ReportFilter, Row, View
+from reconcile.reports.owner.verdicts import percentile
+from reconcile.reports.views import COLUMNS, build_report
 from reconcile.run.ports import Intent, Record
 from reconcile.run.summary import RunStatus
 from tests.fakes.audit_file import new_audit

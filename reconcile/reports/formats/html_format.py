@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING, TextIO
 
-from reconcile.reports.charts import COLOURS
-from reconcile.reports.model import Report, Row
-from reconcile.reports.provenance import told
+from reconcile.reports.formats.charts import COLOURS
+from reconcile.reports.formats.provenance import told
+from reconcile.reports.model import Row
+from reconcile.reports.views import Report
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,7 +65,7 @@ def write(report: Report, out: TextIO) -> int:
 
 def _style() -> str:
     """The style sheet, with the colours that the charts use."""
-    sheet = files("reconcile.reports").joinpath("templates/style.css").read_text(encoding="utf-8")
+    sheet = files("reconcile.reports.formats").joinpath("templates/style.css").read_text(encoding="utf-8")
     words = [
         f".word.{word}::before {{ background: {colour}; }}"
         for word, colour in COLOURS.items()
@@ -76,10 +77,10 @@ def _style() -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from reconcile.reports import html_cells
+    from reconcile.reports.formats import html_cells
 
     environment = Environment(
-        loader=PackageLoader("reconcile.reports"),
+        loader=PackageLoader("reconcile.reports.formats"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import IO, Any
 
 from reconcile.base.errors import ConfigurationError
-from reconcile.reports.model import Report
+from reconcile.reports.views import Report
 
 Writer = Callable[[Report, Any], int]
 
@@ -37,12 +37,12 @@ class Format(StrEnum):
 
 #: The module of each format, imported when it is used. A test holds every member of Format against this.
 FORMATS: Mapping[Format, str] = {
-    Format.TABLE: "reconcile.reports.table",
-    Format.CSV: "reconcile.reports.csv_format",
-    Format.JSON: "reconcile.reports.json_format",
-    Format.JSONL: "reconcile.reports.jsonl_format",
-    Format.HTML: "reconcile.reports.html_format",
-    Format.XLSX: "reconcile.reports.xlsx_format",
+    Format.TABLE: "reconcile.reports.formats.table_format",
+    Format.CSV: "reconcile.reports.formats.csv_format",
+    Format.JSON: "reconcile.reports.formats.json_format",
+    Format.JSONL: "reconcile.reports.formats.jsonl_format",
+    Format.HTML: "reconcile.reports.formats.html_format",
+    Format.XLSX: "reconcile.reports.formats.xlsx_format",
 }
 #: What a format needs beside the product's own dependencies; the extra `report` brings it.
 LIBRARIES: Mapping[Format, tuple[str, ...]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from reconcile.reports.cells import as_json
-from reconcile.reports.model import Report
+from reconcile.reports.formats.cells import as_json
+from reconcile.reports.views import Report
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).encode
 

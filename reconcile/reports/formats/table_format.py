@@ -11,8 +11,9 @@ from itertools import islice
 from typing import TextIO
 
 from reconcile.base.redaction import escape_controls
-from reconcile.reports.cells import as_short_text
-from reconcile.reports.model import Column, Report, Row
+from reconcile.reports.formats.cells import as_short_text
+from reconcile.reports.model import Column, Row
+from reconcile.reports.views import Report
 
 _CHUNK = 200
 _GAP = 2

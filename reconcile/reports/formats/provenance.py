@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from reconcile.reports.cells import as_json
-from reconcile.reports.model import Cell, Report, Row
+from reconcile.reports.formats.cells import as_json
+from reconcile.reports.model import Cell, Row
+from reconcile.reports.views import Report
 
 
 def provenance(report: Report, row_count: int | None = None) -> dict[str, Cell | Row]:

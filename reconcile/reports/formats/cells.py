@@ -8,12 +8,6 @@ from decimal import Decimal
 from reconcile.reports.model import Cell
 
 
-def tidy(value: Decimal) -> int | Decimal:
-    """The same number: an int where it is whole, else without idle zeros."""
-    whole = value.to_integral_value()
-    return int(whole) if value == whole else value.normalize()
-
-
 def is_instant(column: str) -> bool:
     """Whether the columns of this name hold instants: where a format has no room for the zone, a head has."""
     return column.endswith("_at") or column in ("first_seen", "last_seen", "from", "until", "day")

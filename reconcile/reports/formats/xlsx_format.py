@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 from reconcile.base.redaction import escape_controls
-from reconcile.reports.cells import as_text, is_instant
-from reconcile.reports.model import Cell, Column, Report, Row
-from reconcile.reports.provenance import told
+from reconcile.reports.formats.cells import as_text, is_instant
+from reconcile.reports.formats.provenance import told
+from reconcile.reports.model import Cell, Column, Row
+from reconcile.reports.views import Report
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook

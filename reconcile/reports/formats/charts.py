@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from reconcile.reports.owner.section import Bars, Chart, TimeLine
+from reconcile.reports.model import Bars, Chart, TimeLine
 
 #: One colour for each word, the same in charts and tables; others get the spare ones.
 COLOURS: Mapping[str, str] = {

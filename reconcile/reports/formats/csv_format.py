@@ -6,8 +6,9 @@ import csv
 import re
 from typing import TextIO
 
-from reconcile.reports.cells import as_text
-from reconcile.reports.model import Cell, Report
+from reconcile.reports.formats.cells import as_text
+from reconcile.reports.model import Cell
+from reconcile.reports.views import Report
 
 # What a spreadsheet takes for a formula, also behind blanks and invisible characters and in full
 # width; a leading tab or line end makes some of them look at what follows.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from reconcile.reports.cells import as_json
-from reconcile.reports.model import Report
-from reconcile.reports.owner.section import Section
-from reconcile.reports.provenance import provenance
+from reconcile.reports.formats.cells import as_json
+from reconcile.reports.formats.provenance import provenance
+from reconcile.reports.model import Section
+from reconcile.reports.views import Report
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).encode
 

@@ -10,11 +10,10 @@ from decimal import Decimal
 from markupsafe import Markup, escape
 
 from reconcile.base.redaction import escape_controls
-from reconcile.reports.cells import as_text, is_instant
-from reconcile.reports.charts import COLOURS, draw
-from reconcile.reports.model import Cell
-from reconcile.reports.owner.section import Chart, Figure, Unit
-from reconcile.reports.owner.words import money, span
+from reconcile.reports.formats.cells import as_text, is_instant
+from reconcile.reports.formats.charts import COLOURS, draw
+from reconcile.reports.model import Cell, Chart, Figure, Unit
+from reconcile.reports.words import money, span
 
 _NOTHING = Markup('<span class="nothing">–</span>')
 #: Columns of numbers that nobody adds up: no thousands are parted.

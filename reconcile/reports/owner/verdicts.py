@@ -9,8 +9,7 @@ from decimal import Decimal
 from math import ceil
 
 from reconcile.domain.model import Outcome
-from reconcile.reports.cells import tidy
-from reconcile.reports.model import Cell, Row
+from reconcile.reports.model import Cell, Row, tidy
 
 #: In the place of an outcome, in the rows that sum up all of them.
 TOTAL = "total"
