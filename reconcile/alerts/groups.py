@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from reconcile.alerts.decision import DAY, Kind
 from reconcile.domain.model import AnyEnrollment, History, MalformedEnrollment, Outcome, Reason
+from reconcile.domain.money import Money
 from reconcile.story.shop_texts import PAID, paid_word
 
 #: So many orders of a group are named, the oldest first: a list for support, of bounded length.
@@ -60,16 +61,14 @@ class Group:
     reasons: Counter[str] = field(default_factory=Counter)
     oldest_paid_at: datetime | None = None
     oldest_word: str = PAID  #: `paid`, or `ordered` where that order tells no payment
-    _amounts: Counter[str] = field(default_factory=Counter)
+    money: Money[str] = field(default_factory=Money)
     _samples: list[tuple[datetime, str, str]] = field(default_factory=list)
 
     def add(self, item: AnyEnrollment, reason: Reason | None, line: str) -> None:
         """Count one order; `line` says which it is, as it may be shown."""
         self.count += 1
         self.reasons[reason.value if reason is not None else "no verdict yet"] += 1
-        if item.amount is not None:
-            # Ten-thousandths, as integers: no amount is lost in a million additions.
-            self._amounts[item.currency] += int(item.amount.scaleb(4).to_integral_value())
+        self.money.add(item.amount, item.currency)
         paid = item.paid_at
         if paid is not None and (self.oldest_paid_at is None or paid < self.oldest_paid_at):
             self.oldest_paid_at, self.oldest_word = paid, paid_word(item)
@@ -79,7 +78,7 @@ class Group:
     @property
     def amounts(self) -> tuple[tuple[str, Decimal], ...]:
         """Money by currency, in major units."""
-        return tuple((currency, Decimal(sum_).scaleb(-4)) for currency, sum_ in sorted(self._amounts.items()))
+        return tuple(self.money.amounts.items())
 
     @property
     def samples(self) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ def _print_backlog(status: Status) -> None:
 
 
 def _money(backlog: Backlog) -> str:
-    return money([(name, backlog.amount(name)) for name in sorted(backlog.amounts)]) or "none"
+    return money(backlog.amounts.items()) or "none"
 
 
 def _print_shop(status: Status) -> None:

@@ -62,7 +62,7 @@ def backlog_checks(parts: Parts, *, page_size: int) -> Iterator[Check]:
 
 
 def _with_money(these: Backlog, what: str) -> str:
-    sums = money([(name, these.amount(name)) for name in sorted(these.amounts)])
+    sums = money(these.amounts.items())
     return f"{these.unsynced} x {what}" + (f", {sums}" if sums else "")
 
 

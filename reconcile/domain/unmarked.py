@@ -6,12 +6,12 @@ Stripe's repetition is answered "already processing", and the order stays as it 
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from reconcile.domain.model import AnyEnrollment
+from reconcile.domain.money import Money
 
 #: So many orders are named, the oldest first.
 _MOST = 20
@@ -24,14 +24,12 @@ class Unmarked:
     count: int = 0
     oldest_paid_at: datetime | None = None
     samples: list[AnyEnrollment] = field(default_factory=list)  #: the oldest of them
-    _amounts: Counter[str] = field(default_factory=Counter)
+    money: Money[str] = field(default_factory=Money)
 
     def add(self, item: AnyEnrollment) -> None:
         """Count one order."""
         self.count += 1
-        if item.amount is not None:
-            # Ten-thousandths, as integers: no amount is lost in a million additions.
-            self._amounts[item.currency] += int(item.amount.scaleb(4).to_integral_value())
+        self.money.add(item.amount, item.currency)
         if item.paid_at is not None and (self.oldest_paid_at is None or item.paid_at < self.oldest_paid_at):
             self.oldest_paid_at = item.paid_at
         self.samples.append(item)
@@ -41,4 +39,4 @@ class Unmarked:
     @property
     def amounts(self) -> tuple[tuple[str, Decimal], ...]:
         """Money by currency, in major units."""
-        return tuple((name, Decimal(total).scaleb(-4)) for name, total in sorted(self._amounts.items()))
+        return tuple(self.money.amounts.items())

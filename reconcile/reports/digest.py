@@ -89,7 +89,7 @@ class Digest:
             yield "  Every paid order is synced."
             return
         yield f"  {_orders(backlog.unsynced)} without confirmed access: {_counts(backlog.statuses())}"
-        money = _list(f"{backlog.amount(name):,.2f} {name.upper()}" for name in sorted(backlog.amounts))
+        money = _list(f"{amount:,.2f} {name.upper()}" for name, amount in backlog.amounts.items())
         yield f"  Money paid without access: {money or 'none'}"
         if backlog.oldest_paid_at is not None:
             age = age_text(self.until - backlog.oldest_paid_at)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, exists, func, or_, select, true
@@ -17,11 +16,11 @@ from reconcile.audit import tables
 from reconcile.audit.rows import person_key
 from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
+from reconcile.domain.money import major_units
 from reconcile.reports.model import Cell, ReportFilter, Row, tidy
 
 CHUNK = 1000
 _ACCESS = [outcome.value for outcome in Outcome if outcome.has_access]
-_PLACES = 4
 
 
 def attempt_rows(connection: Connection, chosen: ReportFilter, *, with_emails: bool = False) -> Iterator[Row]:
@@ -188,7 +187,7 @@ def amount(ten_thousandths: int | None) -> Cell:
     """An amount in major units: an int where it is whole, else a Decimal without idle zeros."""
     if ten_thousandths is None:
         return None
-    return tidy(Decimal(ten_thousandths).scaleb(-_PLACES))
+    return tidy(major_units(ten_thousandths))
 
 
 def stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
@@ -32,7 +32,7 @@ def paid_word(item: AnyEnrollment) -> str:
     return PAID if is_told else ORDERED
 
 
-def money(amounts: Sequence[tuple[str, Decimal]]) -> str:
+def money(amounts: Iterable[tuple[str, Decimal]]) -> str:
     """`12,345.00 USD, 10.00 EUR`; empty where there is none."""
     return ", ".join(f"{amount:,.2f} {currency.upper()}" for currency, amount in amounts if amount)
 

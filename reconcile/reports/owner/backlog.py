@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from decimal import Decimal
 
+from reconcile.domain.money import Money
 from reconcile.reports.model import Bars, Figure, ReportFilter, Section, Table, Unit, tidy
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import Learners, Purse, Scope, numbers, words
+from reconcile.reports.owner.part import Learners, Scope, numbers, words
 from reconcile.reports.owner.runs import Runs
 from reconcile.reports.words import counted, moment, moneys, share, span
 
@@ -36,10 +36,10 @@ class Backlog:
         is_all = chosen == ReportFilter(since=chosen.since, until=chosen.until)
         self._look = runs.last_look if is_all else None
         self._learners = Learners()
-        self._money = Purse()
+        self._money: Money[str | None] = Money()
         self._orders: Counter[str] = Counter()
         self._cells: Counter[tuple[str, str | None]] = Counter()
-        self._amounts: dict[str, Purse] = {}
+        self._amounts: dict[str, Money[str | None]] = {}
         self._oldest: datetime | None = None
 
     def add(self, fact: Fact) -> None:
@@ -47,11 +47,11 @@ class Backlog:
         if not fact.lacks_access:
             return
         self._learners.add(fact)
-        self._money.put(fact)
+        self._money.add(fact.amount, fact.currency)
         age = self._age(fact.paid_at)
         self._orders[age] += 1
         self._cells[age, fact.currency] += 1
-        self._amounts.setdefault(age, Purse()).put(fact)
+        self._amounts.setdefault(age, Money()).add(fact.amount, fact.currency)
         if fact.paid_at is not None and (self._oldest is None or fact.paid_at < self._oldest):
             self._oldest = fact.paid_at
 
@@ -70,11 +70,11 @@ class Backlog:
                 Figure(
                     name=f"money_{currency or 'unknown'}",
                     label="paid without access",
-                    value=tidy(self._money[currency]),
+                    value=tidy(amount),
                     unit=Unit.MONEY,
                     currency=currency or "unknown",
                 )
-                for currency in sorted(self._money, key=str)
+                for currency, amount in self._money.amounts.items()
             ),
             Figure(
                 name="oldest_seconds", label="the oldest waits for", value=self._wait(), unit=Unit.SECONDS
@@ -101,7 +101,7 @@ class Backlog:
             return ["Everybody who paid and was seen by reconcile has access."]
         said = [
             (
-                f"{counted(self._learners.count(), 'learner')} paid {moneys(self._money)} in "
+                f"{counted(self._learners.count(), 'learner')} paid {moneys(self._money.amounts)} in "
                 f"{counted(orders, 'order')} and cannot open the course."
             )
         ]
@@ -144,7 +144,7 @@ class Backlog:
                 "age": age,
                 "currency": currency,
                 "orders": orders,
-                "amount": tidy(self._amounts[age].get(currency, Decimal(0))),
+                "amount": tidy(self._amounts[age].of(currency)),
             }
             for (age, currency), orders in sorted(
                 self._cells.items(), key=lambda item: (_ORDER.index(item[0][0]), str(item[0][1]))

@@ -8,9 +8,10 @@ from decimal import Decimal
 
 from reconcile.domain.messages import SENTENCES
 from reconcile.domain.model import Reason
+from reconcile.domain.money import Money
 from reconcile.reports.model import Bars, Row, Section, Table, tidy
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import Learners, Purse, Scope, numbers, words
+from reconcile.reports.owner.part import Learners, Scope, numbers, words
 from reconcile.reports.words import counted, money, share
 
 #: Of an order whose only attempt is still open, or that was skipped without a word.
@@ -32,7 +33,7 @@ def meaning(name: str) -> str:
 class _Sums:
     learners: Learners = field(default_factory=Learners)
     orders: Counter[str | None] = field(default_factory=Counter)
-    money: Purse = field(default_factory=Purse)
+    money: Money[str | None] = field(default_factory=Money)
 
 
 class Causes:
@@ -48,7 +49,7 @@ class Causes:
         sums = self._causes.setdefault(cause(fact), _Sums())
         sums.learners.add(fact)
         sums.orders[fact.currency] += 1
-        sums.money.put(fact)
+        sums.money.add(fact.amount, fact.currency)
 
     def section(self) -> Section:
         """Both rankings."""
@@ -112,7 +113,7 @@ class Causes:
             (
                 (currency, amount, name, sums.orders[currency])
                 for name, sums in self._causes.items()
-                for currency, amount in sums.money.items()
+                for currency, amount in sums.money.amounts.items()
             ),
             key=lambda item: (str(item[0]), -item[1], item[2]),
         )

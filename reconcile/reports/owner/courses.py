@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from decimal import Decimal
 
+from reconcile.domain.money import Money
 from reconcile.reports.model import Row, Section, tidy
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import Learners, Purse, Scope, listing, numbers, words
+from reconcile.reports.owner.part import Learners, Scope, listing, numbers, words
 from reconcile.reports.words import counted, moneys
 
 
@@ -18,7 +18,7 @@ class _Sums:
     with_access: int = 0
     without: Counter[str | None] = field(default_factory=Counter)
     learners: Learners = field(default_factory=Learners)
-    money: Purse = field(default_factory=Purse)
+    money: Money[str | None] = field(default_factory=Money)
 
 
 class Courses:
@@ -36,7 +36,7 @@ class Courses:
         if fact.lacks_access:
             sums.without[fact.currency] += 1
             sums.learners.add(fact)
-            sums.money.put(fact)
+            sums.money.add(fact.amount, fact.currency)
 
     def section(self) -> Section:
         """The courses, those with most learners without access first; and their money."""
@@ -59,7 +59,7 @@ class Courses:
                 "course": course,
                 "currency": currency,
                 "orders": sums.without[currency],
-                "amount": tidy(sums.money.get(currency, Decimal(0))),
+                "amount": tidy(sums.money.of(currency)),
             }
             for _, course, sums in ranked
             for currency in sorted(sums.without, key=str)
@@ -110,6 +110,6 @@ def _words(ranked: list[tuple[int, str | None, _Sums]]) -> list[str]:
     return [
         (
             f"{len(affected)} of {counted(len(ranked), 'course')} are affected. Most: "
-            f"{course or 'no known course'}, {counted(learners, 'learner')}, {moneys(sums.money)}."
+            f"{course or 'no known course'}, {counted(learners, 'learner')}, {moneys(sums.money.amounts)}."
         )
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from reconcile.domain.money import Money
 from reconcile.reports.model import Figure, Row, Section, Table
 from reconcile.reports.owner.facts import Fact
-from reconcile.reports.owner.part import Purse, Scope, listing, numbers, oldest, words
+from reconcile.reports.owner.part import Scope, listing, numbers, oldest, words
 from reconcile.reports.words import counted, moneys
 
 
@@ -24,7 +25,8 @@ class Duplicates:
         if not self._pairs:
             said = "Nobody was seen to have paid twice for the same course."
             return Section(name="duplicates", title="Paid twice", words=[said])
-        pairs, money, candidates = len(self._pairs), Purse(), 0
+        pairs, candidates = len(self._pairs), 0
+        money: Money[str | None] = Money()
         rows: list[Row] = []
         for facts in sorted(
             self._pairs.values(), key=lambda facts: min(fact.enrollment_id for fact in facts)
@@ -34,7 +36,7 @@ class Duplicates:
                 candidate = place > 0 or len(facts) == 1
                 if candidate:
                     candidates += 1
-                    money.put(fact)
+                    money.add(fact.amount, fact.currency)
                 rows.append(_row(fact, candidate=candidate))
         return Section(
             name="duplicates",
@@ -42,8 +44,9 @@ class Duplicates:
             words=[
                 (
                     f"Paid more than once for a course and are in it once: {counted(pairs, 'learner')}. "
-                    f"Candidates for a refund: {counted(candidates, 'payment')}, {moneys(money)}; all but "
-                    "the first of each learner and course. Ask the payment provider before you refund."
+                    f"Candidates for a refund: {counted(candidates, 'payment')}, {moneys(money.amounts)}; "
+                    "all but the first of each learner and course. Ask the payment provider before you "
+                    "refund."
                 )
             ],
             figures=[

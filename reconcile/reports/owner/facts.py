@@ -59,10 +59,10 @@ class Fact:
         return self.row["paid_at"]  # type: ignore[return-value]  # the view's column
 
     @property
-    def amount(self) -> Decimal:
-        """In major units; nothing where the order does not tell."""
+    def amount(self) -> Decimal | None:
+        """In major units; None where the order does not tell."""
         found = self.row["amount"]
-        return Decimal(found) if isinstance(found, int | Decimal) else Decimal(0)
+        return Decimal(found) if isinstance(found, int | Decimal) else None
 
     @property
     def currency(self) -> str | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from heapq import nsmallest
 from typing import Protocol
 
@@ -54,18 +52,6 @@ class Learners:
     def count(self) -> int:
         """How many different ones."""
         return len(set(self._numbers))
-
-
-class Purse(defaultdict[str | None, Decimal]):
-    """Money by currency; different ones are never added up."""
-
-    def __init__(self) -> None:
-        super().__init__(Decimal)
-
-    def put(self, fact: Fact) -> None:
-        """Add what was paid for an order, whose amount may be unknown."""
-        if fact.row["amount"] is not None:
-            self[fact.currency] += fact.amount
 
 
 class Oldest:
