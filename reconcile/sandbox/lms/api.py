@@ -33,14 +33,12 @@ from reconcile.sandbox.lms.answers import (
 )
 from reconcile.sandbox.lms.request import (
     CONFIRM,
-    GUEST,
     POST_ONLY,
     USER_EXISTS,
     Request,
-    authenticate,
     is_write,
 )
-from reconcile.sandbox.lms.roles import may_create, may_list, may_open
+from reconcile.sandbox.lms.roles import GUEST, authenticate, may_create, may_list, may_open
 from reconcile.sandbox.lms.site import ENROLLMENT, PAYMENT, TIME_ZONE, USER, Key, Row, Site, fold
 
 _MAX_BODY = 25 * 1024 * 1024

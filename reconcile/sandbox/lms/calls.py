@@ -99,8 +99,9 @@ def describe(request: Request) -> Call:
         if route == "doctype":
             operation = "count"
         elif route in ("resource", "document") and not one:
-            operation = f"list:{name}" if not write else "other"
-            if write and name == ENROLLMENT and request.method == "POST":
+            if not write:
+                operation = f"list:{name}"
+            elif name == ENROLLMENT and request.method == "POST":
                 operation = "enroll:rest"
     return Call(
         operation=operation, write=write, doctype=doctype, member=member, course=course, members=members

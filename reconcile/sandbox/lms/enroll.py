@@ -25,8 +25,7 @@ MANY = 200
 def create(site: Site, doc: Mapping[str, Any], *, by: Key) -> Row:
     """Insert one LMS Enrollment as `by`; raises the Refusal that the LMS would answer."""
     row = _ready(site, doc, by=by)
-    time.sleep(site.switches.race_window)
-    site.insert([row])
+    _insert(site, [row])
     return row
 
 
@@ -37,8 +36,7 @@ def create_many(site: Site, docs: Sequence[Mapping[str, Any]], *, by: Key) -> li
     rows: list[Row] = []
     for doc in docs:
         rows.append(_ready(site, doc, by=by, before=rows))
-    time.sleep(site.switches.race_window)
-    site.insert(rows)
+    _insert(site, rows)
     return [row["name"] for row in rows]
 
 
@@ -56,8 +54,7 @@ def confirm(site: Site, args: Mapping[str, Any]) -> dict[str, Any]:
     if site.enrollments_of(user["name"], course["name"]):
         return {"success": False, "error": "User is already enrolled in this course"}
     row = _row(site, {}, user=user, course=course, by="Administrator")
-    time.sleep(site.switches.race_window)
-    site.insert([row])
+    _insert(site, [row])
     return {"success": True, "enrollment_id": row["name"], "user_email": email, "course_id": slug}
 
 
@@ -97,6 +94,12 @@ def document(site: Site, row: Row, *, nulls: bool = False) -> dict[str, Any]:
             empty += ("enrollment_from_batch", "member_image", "certificate")
         doc = dict.fromkeys(empty) | doc
     return doc
+
+
+def _insert(site: Site, rows: Sequence[Row]) -> None:
+    """After the look for duplicates, and so late that another one's may come between."""
+    time.sleep(site.switches.race_window)
+    site.insert(rows)
 
 
 def _need(function: str, args: Mapping[str, Any], *, names: Sequence[str]) -> None:

@@ -1,21 +1,17 @@
-"""A request as Frappe reads it: arguments, path and the user that its header names. FRAPPE 1, 2 and 5."""
+"""A request as Frappe reads it: its path and its arguments. FRAPPE 1 and 5."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from reconcile.sandbox.lms.answers import Refusal, invalid, python_error
-from reconcile.sandbox.lms.site import Key, Site
+from reconcile.sandbox.lms.answers import invalid, python_error
 
 CONFIRM = "lms.lms.payment_confirmation.confirm_payment"
 USER_EXISTS = "lms.lms.doctype.lms_enrollment.lms_enrollment.check_user_exists"
-GUEST = Key("Guest", frozenset())
 #: Methods that refuse GET, because they write.
 POST_ONLY = (CONFIRM, "frappe.client.insert", "frappe.client.insert_many")
 
@@ -61,29 +57,8 @@ class Request:
         return sent
 
 
-def authenticate(site: Site, headers: Mapping[str, str]) -> Key:
-    """Whom the header names: Guest without one or with a malformed one, 401 for a wrong one (FRAPPE 2)."""
-    parts = headers.get("authorization", "").split(" ")
-    if len(parts) != 2:
-        return GUEST
-    scheme, token = parts[0].lower(), parts[1]
-    if scheme == "basic":
-        try:
-            token = base64.b64decode(token, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise _unauthenticated() from error
-    key = site.keys.get(token) if scheme in ("basic", "token") else None
-    if key is None:
-        raise _unauthenticated()
-    return key
-
-
 def is_write(request: Request) -> bool:
     """Whether the request would change something."""
     if request.segments[1:2] == ["method"]:
         return request.segments[2:3] in [[name] for name in POST_ONLY]
     return request.method not in ("GET", "HEAD")
-
-
-def _unauthenticated() -> Refusal:
-    return Refusal(401, "AuthenticationError", messages=[])

@@ -1,9 +1,12 @@
-"""Who may list, open and create what. FRAPPE 3.1, 4 and 5.1."""
+"""Who asks, and who may list, open and create what. FRAPPE 2, 3.1, 4 and 5.1."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Mapping
+
 from reconcile.sandbox.lms.answers import Message, Refusal, no_role
-from reconcile.sandbox.lms.request import GUEST
 from reconcile.sandbox.lms.site import (
     COURSE,
     CREATOR,
@@ -18,6 +21,25 @@ from reconcile.sandbox.lms.site import (
     Site,
     fold,
 )
+
+GUEST = Key("Guest", frozenset())
+
+
+def authenticate(site: Site, headers: Mapping[str, str]) -> Key:
+    """Whom the header names: Guest without one or with a malformed one, 401 for a wrong one (FRAPPE 2)."""
+    parts = headers.get("authorization", "").split(" ")
+    if len(parts) != 2:
+        return GUEST
+    scheme, token = parts[0].lower(), parts[1]
+    if scheme == "basic":
+        try:
+            token = base64.b64decode(token, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise _unauthenticated() from error
+    key = site.keys.get(token) if scheme in ("basic", "token") else None
+    if key is None:
+        raise _unauthenticated()
+    return key
 
 
 def may_create(site: Site, key: Key, doctype: str = ENROLLMENT) -> None:
@@ -59,3 +81,7 @@ def may_open(site: Site, key: Key, doctype: str, *, row: Row, verb: str) -> None
     owner = may_list(site, key, doctype)
     if owner is not None and fold(owner) != fold(row["owner"]):
         raise no_role(key.user, doctype, verb=verb)
+
+
+def _unauthenticated() -> Refusal:
+    return Refusal(401, "AuthenticationError", messages=[])

@@ -47,14 +47,7 @@ def local_now() -> str:
 def stamps(by: str) -> Row:
     """The fields that every document has from its creation on."""
     now = local_now()
-    return {
-        "owner": by,
-        "creation": now,
-        "modified": now,
-        "modified_by": by,
-        "docstatus": 0,
-        "idx": 0,
-    }
+    return {"owner": by, "creation": now, "modified": now, "modified_by": by, "docstatus": 0, "idx": 0}
 
 
 @dataclass(frozen=True)
@@ -242,13 +235,9 @@ def load_site(
 def read_site(text: str) -> Site:
     """A site from JSON: {"users": […], "courses": […], "enrollments": […], "switches": {…}}."""
     state = json.loads(text)
-    courses = [{k: v for k, v in row.items() if k not in _STAMPED} for row in state.get("courses", ())]
-    site = load_site(state.get("users", ()), courses, state.get("enrollments", ()))
+    site = load_site(state.get("users", ()), state.get("courses", ()), state.get("enrollments", ()))
     site.switches.change(state.get("switches", {}))
     return site
-
-
-_STAMPED = ("owner", "creation", "modified", "modified_by", "docstatus", "idx")
 
 
 #: By the name in `key_NAME:secret_NAME`: whose it is, and the roles of that user.

@@ -1,1 +1,1 @@
-"""The storefront: a shop's documents with years of habits, and the shop alive."""
+"""A shop: `storefront*` is its program, `seed*` makes up its past, `documents` is how both write."""

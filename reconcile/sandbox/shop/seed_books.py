@@ -170,3 +170,18 @@ class Books:
         if self.random.random() < 0.3:
             metadata["utmCampaign"] = self.random.choice(("autumn-sale", "back-to-school", "career-week"))
         return metadata
+
+
+def coupon(books: Books, full_price: float, *, left: float, share: float) -> Document:
+    """The fields of an order with a coupon for `share` of the price; `left` is for the card."""
+    return {
+        "enrollmentType": "free_grant" if share == 1 else "partial_grant",
+        "amount": left,
+        "grantData": {
+            "couponCode": books.token("GRANT", 6).upper(),
+            "discountPercentage": round(100 * share),
+            "originalAmount": full_price,
+            "finalAmount": left,
+            "grantVerified": True,
+        },
+    }

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from reconcile.sandbox.shop.documents import PAYMENT_EVENT, Document, milliseconds
 from reconcile.sandbox.shop.lms_errors import NO_USER
 from reconcile.sandbox.shop.people import Course, Person, price
-from reconcile.sandbox.shop.seed_books import ENROLLABLE, Books
+from reconcile.sandbox.shop.seed_books import ENROLLABLE, Books, coupon
 from reconcile.sandbox.shop.seed_calls import first_call_failed
-from reconcile.sandbox.shop.seed_repairs import coupon
 
 
 def add_checkouts(books: Books) -> None:

@@ -7,12 +7,11 @@ Each order is listed under its own kind, and under `enrollable` (the run must gi
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from reconcile.sandbox.shop.documents import Document, iso, milliseconds
 from reconcile.sandbox.shop.lms_errors import DOWN, ENROLLED, TIMEOUT
 from reconcile.sandbox.shop.people import OPEN_COURSES, Person, price
-from reconcile.sandbox.shop.seed_books import CONFIRMABLE, COVERED, ENROLLABLE, Books
+from reconcile.sandbox.shop.seed_books import CONFIRMABLE, COVERED, ENROLLABLE, Books, coupon
 from reconcile.sandbox.shop.seed_calls import first_call_failed, synced, worker_failed
 
 
@@ -195,22 +194,7 @@ def _imported(books: Books) -> None:
         books.expect(ENROLLABLE if number % 3 else CONFIRMABLE, order)
 
 
-def coupon(books: Books, full_price: float, *, left: float, share: float) -> dict[str, Any]:
-    """The fields of an order with a coupon for `share` of the price; `left` is for the card."""
-    return {
-        "enrollmentType": "free_grant" if share == 1 else "partial_grant",
-        "amount": left,
-        "grantData": {
-            "couponCode": books.token("GRANT", 6).upper(),
-            "discountPercentage": round(100 * share),
-            "originalAmount": full_price,
-            "finalAmount": left,
-            "grantVerified": True,
-        },
-    }
-
-
-def _grant(books: Books, full_price: float, *, when: datetime) -> dict[str, Any]:
+def _grant(books: Books, full_price: float, *, when: datetime) -> Document:
     """A coupon for all of it: there is no payment, and the order is `paid` at once."""
     random = books.token("", 9).lower()
     return coupon(books, full_price, left=0, share=1.0) | {

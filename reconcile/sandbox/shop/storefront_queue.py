@@ -38,7 +38,7 @@ class Queue:
 
         What is due is judged by `now`; what is written bears the storefront's own clock.
         """
-        self.free_stuck(now)
+        self._free_stuck(now)
         for done in range(limit):
             job = self._claim(now)
             if job is None:
@@ -46,7 +46,7 @@ class Queue:
             self._work(job, now)
         return limit
 
-    def free_stuck(self, now: datetime | None = None) -> None:
+    def _free_stuck(self, now: datetime | None) -> None:
         """Jobs whose `processingTimeout` is past are `pending` again. Their attempt counts as made.
 
         A job that dies in its fifth attempt is therefore never claimed again, and never `failed`.
