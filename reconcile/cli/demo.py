@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconcile.base.errors import ConfigurationError
+from reconcile.cli.sandbox import embedded
 from reconcile.run.summary import ExitCode
 
 if TYPE_CHECKING:
@@ -68,16 +68,10 @@ def command(*, schedule: bool) -> int:
         from reconcile.cli.demo_schedule import run_day
 
         return run_day()
-    from reconcile.sandbox.mongo.server import SandboxUnavailable
-    from reconcile.sandbox.servers import running
-
-    try:
-        with running() as sandbox:
-            for text, arguments, expected in TOUR:
-                _show(text, arguments, expected, sandbox)
-            doubled = len(sandbox.lms.site.duplicates())
-    except SandboxUnavailable as error:
-        raise ConfigurationError([str(error)]) from error
+    with embedded() as sandbox:
+        for text, arguments, expected in TOUR:
+            _show(text, arguments, expected, sandbox)
+        doubled = len(sandbox.lms.site.duplicates())
     click.secho(f"\nLearners enrolled twice: {doubled}. Next: 'Your own shop' in the README.", bold=True)
     return 0
 

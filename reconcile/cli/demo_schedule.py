@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconcile.base import log
-from reconcile.base.errors import ConfigurationError
 from reconcile.cli.demo_stories import FACTS, TELLERS, TWICE, Witness
+from reconcile.cli.sandbox import embedded
 
 if TYPE_CHECKING:
     from reconcile.app.app import App
@@ -39,21 +39,16 @@ def run_day(script: Script | None = None) -> int:
     """Let the day pass and compare the stories; 0 where they agree, 1 where they do not."""
     from reconcile.sandbox.day import script as write_script
     from reconcile.sandbox.listeners import Bell, Mailbox
-    from reconcile.sandbox.mongo.server import SandboxUnavailable
-    from reconcile.sandbox.servers import running
 
     script = script or write_script(DAY)
-    try:
-        with (
-            running(seeded=False) as sandbox,
-            Mailbox() as mailbox,
-            Bell() as bell,
-            _log_in_memory() as lines,
-        ):
-            witness = _live(script, _witness(script, sandbox, mailbox, bell), lines)
-            stories = {teller.name: teller.tell(witness) for teller in TELLERS}
-    except SandboxUnavailable as error:
-        raise ConfigurationError([str(error)]) from error
+    with (
+        embedded(seeded=False) as sandbox,
+        Mailbox() as mailbox,
+        Bell() as bell,
+        _log_in_memory() as lines,
+    ):
+        witness = _live(script, _witness(script, sandbox, mailbox, bell), lines)
+        stories = {teller.name: teller.tell(witness) for teller in TELLERS}
     agree = _print_stories(witness, stories)
     return 0 if agree else 1
 

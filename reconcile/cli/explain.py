@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile.base.redaction import mask_email
 from reconcile.cli.context import application
 from reconcile.cli.params import emails_option, json_option
-from reconcile.cli.show import address
+from reconcile.cli.show import address, iso
 from reconcile.domain.model import Enrollment
 from reconcile.run.summary import ExitCode
 from reconcile.story.story import observed
@@ -53,7 +52,7 @@ def command(*, what: str, as_json: bool, with_emails: bool) -> int:
         found = [explain(item, sources) for item in app.orders.look_up(what)]
     if as_json:
         rows = [_as_json(each, with_emails=with_emails) for each in found]
-        shown = what if with_emails or "@" not in what else mask_email(what)
+        shown = address(what, with_emails=with_emails or "@" not in what)
         click.echo(json.dumps({"what": shown, "orders": rows}))
     else:
         for each in found:
@@ -84,8 +83,8 @@ def _as_json(each: Explained, *, with_emails: bool) -> dict[str, Any]:
         "currency": item.currency,
         "paid": item.paid,
         "unmarked": each.unmarked,
-        "ordered_at": item.ordered_at.isoformat() if item.ordered_at else None,
-        "paid_at": item.paid_at.isoformat() if item.paid_at else None,
+        "ordered_at": iso(item.ordered_at),
+        "paid_at": iso(item.paid_at),
         "sync_status": item.sync.status,
         "synced": item.sync.is_synced,
         "lms_enrollment_id": item.sync.lms_id,
@@ -94,7 +93,7 @@ def _as_json(each: Explained, *, with_emails: bool) -> dict[str, Any]:
         "lms_now": _lms_now(seen, with_emails=with_emails),
         "action": verdict.action,
         "reason": verdict.reason.value if verdict.reason else None,
-        "until": verdict.until.isoformat() if verdict.until else None,
+        "until": iso(verdict.until),
         "next": verdict.next_step,
         "to_do": verdict.to_do,
         "timeline": [

@@ -12,6 +12,7 @@ from reconcile.base.redaction import redact
 from reconcile.cli.context import application
 from reconcile.cli.errors import say
 from reconcile.cli.params import DEADLINE, json_option
+from reconcile.cli.show import iso
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.run.ports import AuditLog
 
@@ -87,7 +88,7 @@ def _show(audit: AuditLog, *, now: datetime, as_json: bool) -> None:
         rows = [
             {
                 "enrollment_id": said.enrollment_id,
-                "until": said.until.isoformat() if said.until else None,
+                "until": iso(said.until),
                 "because": said.because,
                 "who": said.who,
                 "at": said.at.isoformat(),

@@ -32,9 +32,8 @@ def command(*, dry_run: bool) -> int:
     url = settings.audit_url.get_secret_value()
     with ExitStack() as opened:
         database = open_database(settings, opened)
-        wanted = setup.indexes(
-            database, collection=settings.mongodb_collection, queue=settings.retry_jobs_collection or None
-        )
+        collection, queue = settings.mongodb_collection, settings.retry_jobs_collection or None
+        wanted = setup.indexes(database, collection=collection, queue=queue)
         if dry_run:
             revision = schema.current(url)
             state = (
@@ -48,9 +47,7 @@ def command(*, dry_run: bool) -> int:
             return 0
         before, after = schema.upgrade(url)
         click.echo(f"audit schema: {after}" + ("" if before == after else f" (was {before or 'missing'})"))
-        made = setup.create_indexes(
-            database, collection=settings.mongodb_collection, queue=settings.retry_jobs_collection or None
-        )
+        made = setup.create_indexes(database, collection=collection, queue=queue)
         for index in wanted:
             click.echo(f"index {index.collection}.{index.name}: {'made' if index in made else 'there'}")
     return 0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile.base.redaction import mask_email
 from reconcile.cli.context import load_settings
 from reconcile.cli.errors import say
 from reconcile.cli.params import json_option
+from reconcile.cli.show import address, iso
 from reconcile.domain.mail_status import MailStatus
 from reconcile.run.summary import ExitCode
 from reconcile.story.words import counted
@@ -86,12 +86,12 @@ def _row(mail: Stored) -> dict[str, Any]:
     return {
         "enrollment_id": mail.enrollment_id,
         "status": mail.status,
-        "email": mask_email(mail.email) if mail.email is not None else None,
+        "email": address(mail.email, with_emails=False),
         "course": mail.course,
         "tries": mail.tries,
         "created_at": mail.created_at.isoformat(),
         "changed_at": mail.changed_at.isoformat(),
-        "next_try_at": mail.next_try_at.isoformat() if mail.next_try_at is not None else None,
+        "next_try_at": iso(mail.next_try_at),
         "smtp_code": mail.smtp_code,
         "error": mail.error,
     }

@@ -11,10 +11,10 @@ import click
 from reconcile.app.app import App
 from reconcile.audit.process import operator
 from reconcile.cli.context import application, draining
-from reconcile.cli.errors import explain, say
+from reconcile.cli.errors import say
 from reconcile.cli.params import json_option, yes_option
 from reconcile.cli.show import summary_in_json
-from reconcile.cli.summary import print_summary
+from reconcile.cli.summary import print_result
 from reconcile.cli.terminal import confirmed, watching
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import Enroll, Reason, action_of
@@ -84,13 +84,7 @@ def command(
         )
         with watching(enabled=not as_json) as progress:
             result = app.reconcile(options, progress=progress, stop=stop)
-    if as_json:
-        click.echo(json.dumps(result.summary.as_json()))
-    else:
-        print_summary(result.summary)
-    if result.failure is not None:
-        say(explain(result.failure))
-    return int(result.summary.exit_code)
+    return print_result(result, as_json=as_json)
 
 
 def _chosen(app: App, selection: Selection, reason: Reason | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,10 +12,10 @@ import click
 
 from reconcile.base.redaction import mask_emails_in
 from reconcile.cli.context import application, draining
-from reconcile.cli.errors import explain, say
+from reconcile.cli.errors import say
 from reconcile.cli.params import NO_MATCH, json_option, selection_options
 from reconcile.cli.show import summary_in_json
-from reconcile.cli.summary import print_summary
+from reconcile.cli.summary import print_result
 from reconcile.cli.terminal import watching
 from reconcile.run.options import APPLY, DRY_RUN
 from reconcile.run.source import Selection
@@ -89,17 +88,14 @@ def command(
         with watching(enabled=not quiet and not as_json) as progress:
             result = app.reconcile(options, progress=progress, stop=stop)
         mail = app.mail.preview.look() if dry_run and not as_json and app.mail is not None else None
-    if as_json:
-        click.echo(json.dumps(result.summary.as_json()))
-    elif not quiet:
-        print_summary(result.summary)
+
+    def also() -> None:
         if not result.summary.scanned and not selection.is_everything and result.failure is None:
             say(f"reconcile: {NO_MATCH}")
         if mail is not None:
             _print_mail(mail)
-    if result.failure is not None:
-        say(explain(result.failure))
-    return int(result.summary.exit_code)
+
+    return print_result(result, as_json=as_json, quiet=quiet, also=also)
 
 
 @contextmanager

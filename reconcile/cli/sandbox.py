@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import click
 
 from reconcile.base.errors import ConfigurationError
 from reconcile.cli.context import draining
 from reconcile.cli.errors import say
+
+if TYPE_CHECKING:
+    from reconcile.sandbox.servers import Sandbox
 
 _EPILOG = """\b
 Examples:
@@ -28,19 +35,23 @@ def command(*, empty: bool, mongo_port: int, lms_port: int) -> int:
 
     Everything is local and temporary; when it ends, all data is gone. Needs the extra `demo`.
     """
+    with draining() as stop, embedded(seeded=not empty, mongo_port=mongo_port, lms_port=lms_port) as sandbox:
+        click.echo(sandbox.exports())
+        if sandbox.shop is not None:
+            orders = len(sandbox.shop.enrollments)
+            say(f"reconcile: {orders} orders; paste the lines above in another terminal")
+        stop.wait()
+    return 0
+
+
+@contextmanager
+def embedded(*, seeded: bool = True, mongo_port: int = 0, lms_port: int = 0) -> Iterator[Sandbox]:
+    """The embedded servers while the block lasts. Raises ConfigurationError where they cannot run here."""
     from reconcile.sandbox.mongo.server import SandboxUnavailable
     from reconcile.sandbox.servers import running
 
     try:
-        with (
-            draining() as stop,
-            running(seeded=not empty, mongo_port=mongo_port, lms_port=lms_port) as sandbox,
-        ):
-            click.echo(sandbox.exports())
-            if sandbox.shop is not None:
-                orders = len(sandbox.shop.enrollments)
-                say(f"reconcile: {orders} orders; paste the lines above in another terminal")
-            stop.wait()
+        with running(seeded=seeded, mongo_port=mongo_port, lms_port=lms_port) as sandbox:
+            yield sandbox
     except SandboxUnavailable as error:
         raise ConfigurationError([str(error)]) from error
-    return 0

@@ -29,6 +29,11 @@ def address(text: str | None, *, with_emails: bool) -> str | None:
     return text if with_emails or text is None else mask_email(text)
 
 
+def iso(instant: datetime | None) -> str | None:
+    """An instant as JSON has it."""
+    return instant.isoformat() if instant is not None else None
+
+
 def print_rows(rows: Iterable[Sequence[str]], columns: Mapping[str, int], *, header: bool = True) -> None:
     """Print rows as they come, in columns of at least these widths; nothing where there are none."""
     portion: list[Sequence[str]] = []

@@ -11,6 +11,7 @@ import click
 from reconcile.cli.context import application
 from reconcile.cli.errors import word_for
 from reconcile.cli.params import json_option
+from reconcile.cli.show import iso
 from reconcile.domain.mail_status import MailStatus
 from reconcile.story.shop_texts import idle_line, minute, money, queue_line, unmarked_line
 from reconcile.story.words import counted, plural
@@ -71,14 +72,14 @@ def _as_json(status: Status) -> dict[str, Any]:
             "collection": queue.collection,
             "open": queue.open,
             "overdue": queue.overdue,
-            "oldest_due_at": _iso(queue.oldest_due_at),
-            "last_completed_at": _iso(queue.last_completed_at),
+            "oldest_due_at": iso(queue.oldest_due_at),
+            "last_completed_at": iso(queue.last_completed_at),
         },
         "unsynced": backlog.unsynced,
         "unsynced_amount": {
             currency: float(backlog.amount(currency)) for currency in sorted(backlog.amounts)
         },
-        "oldest_paid_at": _iso(backlog.oldest_paid_at),
+        "oldest_paid_at": iso(backlog.oldest_paid_at),
         "waiting": dict(status.waiting.most_common()),
         "last_run": status.last_runs[0] if status.last_runs else None,
     }
@@ -132,10 +133,6 @@ def _print_shop(status: Status) -> None:
         click.echo(line)
     if line := idle_line(status.queue, status.now):
         click.secho(f"{line}: reconcile gives the access meanwhile", fg="yellow")
-
-
-def _iso(instant: datetime | None) -> str | None:
-    return instant.isoformat() if instant is not None else None
 
 
 def _span(seconds: float) -> str:

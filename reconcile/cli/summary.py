@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
+import click
+
+from reconcile.cli.errors import explain, say
 from reconcile.domain.messages import SENTENCES
 from reconcile.domain.model import Outcome
+from reconcile.run.options import RunResult
 from reconcile.run.summary import RunStatus, RunSummary
 
 _MEANING = {
@@ -25,7 +32,22 @@ _STYLE = {
 }
 
 
-def print_summary(summary: RunSummary) -> None:
+def print_result(
+    result: RunResult, *, as_json: bool, quiet: bool = False, also: Callable[[], None] | None = None
+) -> int:
+    """Tell how a run ended, `also` for people, and on stderr what ended it early; its exit code."""
+    if as_json:
+        click.echo(json.dumps(result.summary.as_json()))
+    elif not quiet:
+        _print_summary(result.summary)
+        if also is not None:
+            also()
+    if result.failure is not None:
+        say(explain(result.failure))
+    return int(result.summary.exit_code)
+
+
+def _print_summary(summary: RunSummary) -> None:
     """Print the outcomes that happened, why, and how the run ended."""
     from rich.console import Console
     from rich.table import Table
