@@ -20,7 +20,7 @@ from reconcile.jobs.readiness import Found, Readiness
 from reconcile.jobs.registry import JOBS
 from reconcile.jobs.timetable import expression_of
 from reconcile.settings import Settings
-from reconcile.settings.watching import host_and_port
+from reconcile.settings.schedule import host_and_port
 
 if TYPE_CHECKING:
     from reconcile.metrics.metering import Metrics

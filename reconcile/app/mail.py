@@ -13,7 +13,7 @@ from reconcile.mail.preview import MailPreview
 from reconcile.mail.smtp import SmtpMailer
 from reconcile.run.options import Ports
 from reconcile.settings import Settings
-from reconcile.settings.mail_rules import course_address, sender, smtp_server
+from reconcile.settings.mail import course_address, sender, smtp_server
 from reconcile.templates.mail import read_templates
 
 

@@ -22,7 +22,7 @@ from reconcile.mail.message import compose, deliverable
 from reconcile.mail.ports import Mail
 from reconcile.mail.rules import Accepted, Bounced, Later, MailAnswer, Unclear
 from reconcile.mail.wire import Conversation, ImplicitTls, Plain, Watch
-from reconcile.settings.mail_rules import SmtpServer
+from reconcile.settings.mail import SmtpServer
 
 _log = log.get_logger(__name__)
 

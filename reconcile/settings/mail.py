@@ -2,19 +2,118 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
+from email.headerregistry import Address
+from email.utils import parseaddr
 from typing import Annotated
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 from pydantic_settings import BaseSettings
 
-from reconcile.settings import mail_rules
-from reconcile.settings.fields import Flag, setting
+from reconcile.settings import rules
+from reconcile.settings.rules import Flag, setting
+
+BASE, COURSE = "{FRAPPE_LMS_BASE_URL}", "{course}"
+COURSE_URL = f"{BASE}/lms/courses/{COURSE}"
+_PORTS = {"smtp": 587, "smtps": 465}
+_HOW = "write it as smtp://user:password@host:587 or smtps://user:password@host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmtpServer:
+    """Where mail is handed over. `tls`: from the first byte; else by STARTTLS."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def is_loopback(self) -> bool:
+        """True where nothing leaves this machine."""
+        return rules.is_loopback(self.host)
+
+
+def check_smtp_url(value: str) -> str:
+    """The mail server's URL. Raises ValueError."""
+    smtp_server(value)
+    return value
+
+
+def smtp_server(value: str) -> SmtpServer:
+    """The parts of a mail server's URL. Raises ValueError."""
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"is not a URL; {_HOW}") from None
+    if parts.scheme not in _PORTS or not host or not rules.is_host(host) or re.search(r"\s", value):
+        raise ValueError(f"is not a mail server's address; {_HOW}")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            f"must end after the port (in a password / ? # @ are written %2F %3F %23 %40); {_HOW}"
+        )
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if bool(user) != bool(password):
+        raise ValueError(f"must have both a user and a password, or neither; {_HOW}")
+    if not (user + password).isascii() or not (user + password).isprintable():
+        raise ValueError("has a user or password with letters that are not ASCII: mail servers take none")
+    return SmtpServer(
+        host=host,
+        port=port or _PORTS[parts.scheme],
+        tls=parts.scheme == "smtps",
+        user=user,
+        password=password,
+    )
+
+
+def check_mail_from(value: str) -> str:
+    """Who the mail is from. Raises ValueError."""
+    sender(value)
+    return value
+
+
+def sender(value: str) -> Address:
+    """The name and address of `Shop <courses@shop.example.com>`. Raises ValueError."""
+    how = "must be an address such as courses@shop.example.com or Shop <courses@shop.example.com>"
+    name, address = parseaddr(value)
+    local, _, domain = address.rpartition("@")
+    whole = value.strip() == address or value.strip().endswith(f"<{address}>")
+    if not whole or not local or "." not in domain or not rules.is_host(domain) or not value.isprintable():
+        raise ValueError(how)
+    if not local.isascii():
+        raise ValueError("must have only ASCII letters before the @: not every server takes others")
+    try:
+        return Address(display_name=name, username=local, domain=domain.encode("idna").decode("ascii"))
+    except ValueError as error:  # UnicodeError is one
+        raise ValueError(how) from error
+
+
+def check_course_url(value: str) -> str:
+    """The pattern of a course's address. Raises ValueError."""
+    if COURSE not in value:
+        raise ValueError(f"must hold {COURSE}, where the course's slug goes")
+    tried = course_address(value, base="https://lms.example.com", course="x")
+    parts = urlsplit(tried)
+    if "{" in tried or "}" in tried:
+        raise ValueError(f"may hold {BASE} and {COURSE} in braces, and nothing else")
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s<>\"]", value):
+        raise ValueError("must be a web address such as https://shop.example.com/courses/{course}")
+    return value
+
+
+def course_address(pattern: str, *, base: str, course: str) -> str:
+    """A course's address, by the pattern."""
+    return pattern.replace(BASE, base).replace(COURSE, quote(course, safe=""))
 
 
 class MailSettings(BaseSettings):
     """Through which server, from whom, and with which words."""
 
-    smtp_url: Annotated[SecretStr, BeforeValidator(mail_rules.smtp_url)] = setting(
+    smtp_url: Annotated[SecretStr, BeforeValidator(check_smtp_url)] = setting(
         "RECONCILE_SMTP_URL",
         SecretStr(""),
         "Mail learners whom a run gave access, through smtp://user:password@host:587 or smtps://.",
@@ -26,7 +125,7 @@ class MailSettings(BaseSettings):
         description="1 permits a mail server without TLS or without a valid certificate.",
         group="mail",
     )
-    mail_from: Annotated[str, BeforeValidator(mail_rules.mail_from)] = setting(
+    mail_from: Annotated[str, BeforeValidator(check_mail_from)] = setting(
         "RECONCILE_MAIL_FROM", "", "Who the mail is from: Shop <courses@shop.example.com>.", group="mail"
     )
     mail_subject: str = setting(
@@ -41,8 +140,8 @@ class MailSettings(BaseSettings):
         "A folder with mail.txt and mail.html (Jinja) instead of the built-in words.",
         group="mail",
     )
-    course_url: Annotated[str, BeforeValidator(mail_rules.course_url)] = setting(
-        "RECONCILE_COURSE_URL", mail_rules.COURSE_URL, "The course's address in the mail.", group="mail"
+    course_url: Annotated[str, BeforeValidator(check_course_url)] = setting(
+        "RECONCILE_COURSE_URL", COURSE_URL, "The course's address in the mail.", group="mail"
     )
 
     @property

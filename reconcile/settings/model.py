@@ -18,15 +18,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from reconcile.base.errors import ConfigurationError
 from reconcile.base.redaction import register_secret
-from reconcile.settings import rules, rules_alerts
+from reconcile.settings import alerts, core, rules
 from reconcile.settings.alerts import AlertSettings
-from reconcile.settings.core import CoreSettings
-from reconcile.settings.fields import EVERYTHING, Group
-from reconcile.settings.logs import LogSettings
+from reconcile.settings.core import CoreSettings, LogSettings
 from reconcile.settings.mail import MailSettings
-from reconcile.settings.schedule import ScheduleSettings
+from reconcile.settings.rules import EVERYTHING, Group
+from reconcile.settings.schedule import ScheduleSettings, WatchSettings
 from reconcile.settings.sources import read_sources
-from reconcile.settings.watching import WatchSettings
 
 #: The groups of settings, in the order in which the documentation lists them.
 SECTIONS: tuple[type[BaseSettings], ...] = (
@@ -75,8 +73,8 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, AlertSettings, Mai
         )
         for name in sorted(secret & values.keys()):
             _register(values[name])
-        for name in secret & values.keys() & rules_alerts.NAMES:
-            for part in rules_alerts.secret_parts(values[name]):
+        for name in secret & values.keys() & alerts.NAMES:
+            for part in alerts.secret_parts(values[name]):
                 register_secret(part)
         settings, faulty = cls._parse(values, problems)
         faulty |= {problem.partition(":")[0] for problem in problems}
@@ -106,17 +104,17 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, AlertSettings, Mai
         found: list[str] = []
         update: dict[str, object] = {}
         if "mongodb" in groups and "MONGODB_URI" not in faulty:
-            found += rules.database_problems(self.mongodb_uri.get_secret_value(), self.mongodb_db)
+            found += core.database_problems(self.mongodb_uri.get_secret_value(), self.mongodb_db)
         if "lms" in groups:
             if self.lms_base_url:
-                url, problem = rules.base_url(self.lms_base_url, allow_http=self.allow_http)
+                url, problem = core.base_url(self.lms_base_url, allow_http=self.allow_http)
                 update["lms_base_url"] = url
                 found += [problem] if problem else []
             key, secret = self.lms_api_key.get_secret_value(), self.lms_api_secret.get_secret_value()
-            found += rules.key_problems(key, secret, enroll_via=self.enroll_via)
+            found += core.key_problems(key, secret, enroll_via=self.enroll_via)
         if "mail" in groups and "RECONCILE_SMTP_URL" not in faulty:
             found += self.mail_problems()
-        found += rules_alerts.ping_problems(self.ping_url.get_secret_value(), allow_http=self.allow_http)
+        found += alerts.ping_problems(self.ping_url.get_secret_value(), allow_http=self.allow_http)
         # A variable that is already known to be wrong has its problem; consequences help nobody.
         problems += [problem for problem in found if problem.partition(":")[0] not in faulty]
         return self.model_copy(update=update)
@@ -124,12 +122,12 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, AlertSettings, Mai
     @property
     def database(self) -> str:
         """The database's name: from the URI's path, else MONGODB_DB."""
-        return rules.database_of(self.mongodb_uri.get_secret_value()) or self.mongodb_db
+        return core.database_of(self.mongodb_uri.get_secret_value()) or self.mongodb_db
 
     @property
     def authorization(self) -> SecretStr | None:
         """The Authorization header's value, or None without a key (FRAPPE 2: exactly two words)."""
-        header = rules.authorization(
+        header = core.authorization(
             self.lms_api_key.get_secret_value(), self.lms_api_secret.get_secret_value()
         )
         return SecretStr(header) if header else None

@@ -20,7 +20,7 @@ from reconcile.mail.outbox import SqlOutbox, post
 from reconcile.mail.rules import MAX_TRIES
 from reconcile.mail.smtp import SmtpMailer
 from reconcile.run.ports import Intent
-from reconcile.settings.mail_rules import SmtpServer, sender
+from reconcile.settings.mail import SmtpServer, sender
 from reconcile.templates.mail import read_templates
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, enrollment, summary

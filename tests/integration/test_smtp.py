@@ -17,7 +17,7 @@ from reconcile.base.errors import MailUnavailable
 from reconcile.mail.ports import Mail
 from reconcile.mail.rules import Accepted, Bounced, Later, MailAnswer, Unclear
 from reconcile.mail.smtp import SmtpMailer
-from reconcile.settings.mail_rules import SmtpServer, sender
+from reconcile.settings.mail import SmtpServer, sender
 from tests.fakes.mail_server import (
     CONTENT,
     CUT,

@@ -7,7 +7,7 @@ import pytest
 from reconcile.base.errors import ConfigurationError
 from reconcile.base.redaction import redact
 from reconcile.settings import Settings
-from reconcile.settings.rules_alerts import nth, split_urls
+from reconcile.settings.alerts import nth, split_urls
 
 ENVIRON = {"MONGODB_URI": "mongodb://h/shop", "FRAPPE_LMS_BASE_URL": "https://lms.example.com"}
 TOKEN = "t0kenABCDEF"

@@ -11,7 +11,7 @@ import pytest
 from reconcile.base.errors import ConfigurationError
 from reconcile.base.redaction import redact
 from reconcile.settings import Settings
-from reconcile.settings.mail_rules import course_address, sender, smtp_server
+from reconcile.settings.mail import course_address, sender, smtp_server
 
 ENVIRON = {
     "MONGODB_URI": "mongodb://h/shop",

@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.base.errors import ConfigurationError
 from reconcile.settings import Settings
-from reconcile.settings.watching import host_and_port
+from reconcile.settings.schedule import host_and_port
 
 
 def load(**environ: str) -> Settings:
