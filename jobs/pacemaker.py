@@ -6,14 +6,12 @@ meanwhile, that sleep is too long. So it is woken every few seconds, and told wh
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from types import TracebackType
-from typing import Self
 
 from reconcile.base import log
+from reconcile.base.repeating import Repeating
 
 _log = log.get_logger(__name__)
 
@@ -23,7 +21,7 @@ EVERY = 15.0
 NOTICED = 60.0
 
 
-class Pacemaker:
+class Pacemaker(Repeating):
     """A background thread for the length of a `with` block."""
 
     def __init__(
@@ -36,21 +34,10 @@ class Pacemaker:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`set_back` is told by how much the wall clock went back; then, as each time, comes `beat`."""
-        self._beat, self._set_back, self._every = beat, set_back, every
+        super().__init__(self._safely, every=every, name="pacemaker")
+        self._beat, self._set_back = beat, set_back
         self._wall, self._steady = wall, steady
         self._ahead = wall() - steady()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="pacemaker", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def look(self) -> None:
         """One beat. What it calls may raise."""
@@ -60,9 +47,8 @@ class Pacemaker:
             self._set_back(timedelta(seconds=back))
         self._beat()
 
-    def _work(self) -> None:
-        while not self._over.wait(self._every):
-            try:
-                self.look()
-            except Exception:  # noqa: BLE001  without a beat the scheduler might oversleep
-                _log.exception("The pacemaker stumbled; this is a bug")
+    def _safely(self) -> None:
+        try:
+            self.look()
+        except Exception:  # noqa: BLE001  without a beat the scheduler might oversleep
+            _log.exception("The pacemaker stumbled; this is a bug")

@@ -17,7 +17,7 @@ from reconcile.app.parts import open_database, platform
 from reconcile.base.clock import SystemClock
 from reconcile.base.errors import AuditUnavailable, ReconcileError
 from reconcile.base.redaction import redact
-from reconcile.jobs.registry import OFF
+from reconcile.jobs.registry import JOBS
 from reconcile.settings import Settings
 
 PATIENCE = 5.0
@@ -125,7 +125,7 @@ def _last_run(settings: Settings, stop: threading.Event) -> str:  # noqa: ARG001
     from reconcile.audit.log import open_audit
     from reconcile.story.runs import last_good_sign
 
-    if settings.schedule.strip().lower() == OFF:
+    if JOBS[0].expression(settings) is None:
         return "RECONCILE_SCHEDULE is off"
     audit = open_audit(settings.audit_url.get_secret_value(), create=False)
     if audit is None:

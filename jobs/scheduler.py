@@ -33,10 +33,9 @@ from reconcile.base import log
 from reconcile.base.errors import ReconcileError
 from reconcile.jobs.crontab import CrontabTrigger
 from reconcile.jobs.pacemaker import EVERY, Pacemaker
-from reconcile.jobs.registry import JOBS, MAIN_JOB, Job
+from reconcile.jobs.registry import JOBS, MAIN_JOB, Job, checked
 from reconcile.jobs.runner import Runner
 from reconcile.jobs.signals import Signals
-from reconcile.jobs.timetable import checked, expression_of
 from reconcile.jobs.watching import Watching
 from reconcile.settings import Settings
 
@@ -196,7 +195,7 @@ class Scheduler:
         """Put the settings' schedules into effect; one that has not changed keeps its next time."""
         with self._planning:
             for job in self._jobs:
-                expression = expression_of(job, self.settings)
+                expression = job.expression(self.settings)
                 wanted = (expression, self.settings.timezone) if expression is not None else None
                 planned = self._planned.get(job.name)
                 if wanted == planned:

@@ -18,7 +18,6 @@ from reconcile.jobs.crontab import next_times
 from reconcile.jobs.listener import Listener, Page
 from reconcile.jobs.readiness import Found, Readiness
 from reconcile.jobs.registry import JOBS
-from reconcile.jobs.timetable import expression_of
 from reconcile.settings import Settings
 from reconcile.settings.schedule import host_and_port
 
@@ -137,7 +136,7 @@ def _status(ok: bool) -> int:  # noqa: FBT001  one word for one word
 
 def _warn_of_long_pauses(settings: Settings) -> None:
     """Say so where the schedule's shortest pause is longer than /readyz allows."""
-    expression = expression_of(JOBS[0], settings)
+    expression = JOBS[0].expression(settings)
     if expression is None:
         return
     times = next_times(expression, after=datetime.now(UTC), timezone=settings.timezone, count=10)

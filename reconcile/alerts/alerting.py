@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from reconcile.alerts.causes import Situation, find_causes
 from reconcile.alerts.decision import Findings, Kind, News, Step, decide_alerts
 from reconcile.alerts.look import Look
-from reconcile.alerts.memory import MemoryAlertBook
-from reconcile.alerts.ports import AlertBook, Level, Notifier
+from reconcile.alerts.memory import AlertBook, MemoryAlertBook
+from reconcile.alerts.notify import Level, Notifier
 from reconcile.alerts.texts import Message, bundle, write_message
 from reconcile.base import log
 from reconcile.base.errors import AuditUnavailable, NotificationFailed

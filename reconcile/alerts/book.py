@@ -1,4 +1,4 @@
-"""Alerts in the audit database: what was told (AlertBook), and what earlier runs say (RunHistory)."""
+"""Alerts in the audit database: what was told (AlertBook), and what earlier runs say."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ class SqlAlertBook:
 
 
 class SqlRunHistory:
-    """RunHistory on the audit database."""
+    """What earlier runs say of the schedule and of the orders. Raises AuditUnavailable."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def successes(self) -> Sequence[datetime]:
-        """When the last successful runs began, the newest first."""
+        """When the last successful runs began, the newest first; a few."""
         query = select(runs.c.started_at).where(*_successful()).order_by(runs.c.started_at.desc()).limit(_FEW)
         with self._store.reading() as connection:
             return connection.execute(query).scalars().all()

@@ -88,11 +88,6 @@ class AlertState:
     cleared_at: datetime | None = None  #: the all-clear was told
     relapses: int = 0  #: how often it has come back, each time within a day of the all-clear
 
-    @property
-    def is_open(self) -> bool:
-        """True between its alert and its all-clear."""
-        return self.told_at is not None and self.cleared_at is None
-
 
 class News(StrEnum):
     """Why something is told now."""

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from reconcile.alerts.causes import Emptiness, RunEnd, Situation
 from reconcile.alerts.groups import Groups
-from reconcile.alerts.ports import RunHistory, Sales
 from reconcile.base import log
 from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
@@ -22,6 +21,10 @@ from reconcile.run.source import EnrollmentSource, Selection
 from reconcile.run.summary import RunStatus
 from reconcile.run.unmarked import find_unmarked
 from reconcile.story.shop_texts import paid_word
+
+if TYPE_CHECKING:
+    from reconcile.alerts.book import SqlRunHistory
+    from reconcile.storefront.newest import NewestSale
 
 _log = log.get_logger(__name__)
 
@@ -42,8 +45,8 @@ class Look:
         audit: AuditLog,
         clock: Clock,
         alert_age: timedelta,
-        runs: RunHistory | None = None,
-        sales: Sales | None = None,
+        runs: SqlRunHistory | None = None,
+        sales: NewestSale | None = None,
         stop: threading.Event | None = None,
         longest: float = LONGEST_LOOK,
     ) -> None:

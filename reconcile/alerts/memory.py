@@ -1,4 +1,4 @@
-"""MemoryAlertBook: what one process remembers having told, where there is no audit database to ask."""
+"""What was told before: who remembers it, and how one process does without an audit database to ask."""
 
 from __future__ import annotations
 
@@ -6,8 +6,39 @@ import itertools
 import threading
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Protocol
 
 from reconcile.alerts.decision import AlertState
+
+
+class AlertBook(Protocol):
+    """What was told before, over all processes. Each method is one transaction. Raises AuditUnavailable.
+
+    Whoever wants to tell something claims it first: of several processes that decide alike, one tells.
+    """
+
+    def load(self) -> Mapping[str, AlertState]:
+        """Every cause that is remembered, by key."""
+        ...
+
+    def claim(self, key: str, before: AlertState | None, *, now: datetime, until: datetime) -> str | None:
+        """Take the right to tell of this cause until then; a token.
+
+        None where it is not as it was (`before`) any more, or somebody else has the right.
+        """
+        ...
+
+    def settle(self, key: str, token: str, after: AlertState) -> None:
+        """It was told: keep what is remembered from now on, and give the right back."""
+        ...
+
+    def release(self, key: str, token: str) -> None:
+        """It could not be told: give the right back, change nothing. May be repeated."""
+        ...
+
+    def change(self, key: str, before: AlertState, after: AlertState | None) -> None:
+        """Without telling anybody: remember `after`, or forget it. Nothing, where it is not as it was."""
+        ...
 
 
 class MemoryAlertBook:

@@ -6,10 +6,10 @@ Apprise is an extra and imported here only. Its URLs hold tokens: none is ever p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from reconcile.alerts.ports import Level
 from reconcile.base import log
 from reconcile.base.bounded import TookTooLong, within
 from reconcile.base.errors import ConfigurationError, NotificationFailed
@@ -24,6 +24,26 @@ _log = log.get_logger(__name__)
 PATIENCE = 15.0
 _SETTING = "RECONCILE_ALERT_URLS"
 _HINT = "Names of services and the form of their URLs: https://github.com/caronc/apprise/wiki"
+
+
+class Level(StrEnum):
+    """How loud a message is, in the words of those who pass it on."""
+
+    INFO = "info"
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+class Notifier(Protocol):
+    """Somebody who passes messages on to people."""
+
+    def notify(self, *, title: str, body: str, level: Level = Level.INFO) -> None:
+        """Send one message: plain text, fit to be shown. Bounded in time.
+
+        Returns when at least one of the places it goes to has taken it. Raises NotificationFailed.
+        """
+        ...
 
 
 class LogNotifier:

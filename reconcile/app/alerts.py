@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from reconcile.alerts.alerting import Alerting
 from reconcile.alerts.causes import Situation
 from reconcile.alerts.look import Look, run_end
-from reconcile.alerts.memory import MemoryAlertBook
-from reconcile.alerts.pinging import Pinging, report
-from reconcile.alerts.ports import AlertBook, Notifier, RunHistory, Sales
+from reconcile.alerts.memory import AlertBook, MemoryAlertBook
+from reconcile.alerts.notify import AppriseNotifier, LogNotifier, Notifier
+from reconcile.alerts.pinging import HttpPinger, Pinging, report
 from reconcile.base import log
 from reconcile.base.errors import AuditUnavailable, NotificationFailed, ReconcileError
 from reconcile.base.redaction import redact
@@ -26,8 +26,8 @@ from reconcile.run.follow_up import FollowUp
 from reconcile.run.options import APPLY, Ports, RunOptions, RunResult
 
 if TYPE_CHECKING:
-    from reconcile.alerts.pinging import HttpPinger
     from reconcile.settings import Settings
+    from reconcile.storefront.newest import NewestSale
 
 _log = log.get_logger(__name__)
 
@@ -69,7 +69,7 @@ def alerts(
     *,
     stop: threading.Event,
     memory: MemoryAlertBook | None = None,
-    sales: Sales | None = None,
+    sales: NewestSale | None = None,
 ) -> Alerts:
     """What follows the runs of an application. Raises ConfigurationError.
 
@@ -85,7 +85,7 @@ def alerts(
         return found
     audit = ports.audit
     book: AlertBook = MemoryAlertBook()
-    runs: RunHistory | None = None
+    runs = None
     if isinstance(audit, SqlAuditLog):
         book, runs = SqlAlertBook(audit.store), SqlRunHistory(audit.store)
     alert_age = timedelta(seconds=settings.alert_age)
@@ -107,8 +107,6 @@ def alerts(
 
 def no_alerts() -> Alerts:
     """Of an application that only reads: messages go to the log."""
-    from reconcile.alerts.notify import LogNotifier
-
     return Alerts(notifier=LogNotifier())
 
 
@@ -177,14 +175,10 @@ def _alert(settings: Settings, result: RunResult, now: datetime, memory: MemoryA
 
 
 def _notifier(settings: Settings) -> Notifier:
-    from reconcile.alerts.notify import AppriseNotifier, LogNotifier
-
     urls = [url.get_secret_value() for url in settings.alert_url_list]
     return AppriseNotifier(urls) if urls else LogNotifier()
 
 
 def _pinger(settings: Settings) -> HttpPinger | None:
-    from reconcile.alerts.pinging import HttpPinger
-
     url = settings.ping_url.get_secret_value()
     return HttpPinger(url) if url else None

@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass
 
 from reconcile.audit.log import SqlAuditLog
-from reconcile.mail.composer import Composer
-from reconcile.mail.mailing import Mailing, MailTools
+from reconcile.mail.mailing import Mailing
+from reconcile.mail.message import Composer
 from reconcile.mail.outbox import SqlOutbox, post
 from reconcile.mail.preview import MailPreview
 from reconcile.mail.smtp import SmtpMailer
@@ -34,15 +34,13 @@ def set_up_mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail
         ports.audit.on_outcomes = post
         outbox = SqlOutbox(ports.audit.store)
         step = Mailing(
-            MailTools(
-                outbox=outbox,
-                mailer=_mailer(settings, stop),
-                composer=composer,
-                platform=ports.platform,
-                clock=ports.clock,
-                origin=ports.origin,
-                stop=stop,
-            )
+            outbox=outbox,
+            mailer=_mailer(settings, stop),
+            composer=composer,
+            platform=ports.platform,
+            clock=ports.clock,
+            origin=ports.origin,
+            stop=stop,
         )
     preview = MailPreview(outbox=outbox, composer=composer, platform=ports.platform, clock=ports.clock)
     return Mail(preview=preview, outbox=outbox, step=step)

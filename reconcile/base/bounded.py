@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from concurrent.futures import Future, wait
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -13,30 +14,22 @@ class TookTooLong(Exception):
     """It was not done in time; it may still be done."""
 
 
-class _Result(Generic[T]):
-    value: T
-    error: BaseException | None = None
-
-
 def within(seconds: float, action: Callable[[], T], *, name: str) -> T:
     """What `action` returns. Raises what it raises, and TookTooLong.
 
     A time-out between two bytes bounds nothing where the other side sends one byte at a time, and
     looking up a name has none at all. So it runs in a thread that is left behind and dies with the process.
     """
-    result: _Result[T] = _Result()
+    done: Future[T] = Future()
 
     def work() -> None:
         try:
-            result.value = action()
+            done.set_result(action())
         except BaseException as error:  # noqa: BLE001  handed over to the caller
-            result.error = error
+            done.set_exception(error)
 
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    threading.Thread(target=work, name=name, daemon=True).start()
+    wait([done], timeout=seconds)
+    if not done.done():
         raise TookTooLong(f"not done within {seconds:g} s")
-    if result.error is not None:
-        raise result.error
-    return result.value
+    return done.result()

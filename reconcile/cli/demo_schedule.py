@@ -71,7 +71,7 @@ def _witness(script: Script, sandbox: Sandbox, mailbox: Mailbox, bell: Bell) -> 
 
 def _live(script: Script, witness: Witness, lines: Callable[[], list[dict[str, Any]]]) -> Witness:
     from reconcile.app.parts import open_database
-    from reconcile.jobs.timetable import timetable
+    from reconcile.jobs.registry import timetable
     from reconcile.sandbox.clock import SimulatedClock
     from reconcile.sandbox.day_shop import LivingShop
 

@@ -19,7 +19,7 @@ from reconcile.story.words import counted
 
 if TYPE_CHECKING:
     from reconcile.audit.log import SqlAuditLog
-    from reconcile.mail.ports import Stored
+    from reconcile.mail.outbox import Stored
 
 _EPILOG = """\b
 Examples:

@@ -22,7 +22,7 @@ from reconcile.run.source import Selection
 from reconcile.story.words import plural
 
 if TYPE_CHECKING:
-    from reconcile.mail.ports import Mail
+    from reconcile.mail.message import Mail
     from reconcile.mail.preview import Preview
     from reconcile.metrics.metering import Metrics
 

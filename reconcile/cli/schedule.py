@@ -72,7 +72,7 @@ def _to_stdout(*, title: str, body: str) -> None:
 
 def _list(settings: Settings, *, now: datetime) -> None:
     """The jobs: what each does, its setting, its next time; its last run where the audit knows it."""
-    from reconcile.jobs.timetable import checked, upcoming
+    from reconcile.jobs.registry import checked, upcoming
 
     zone = ZoneInfo(settings.timezone)
     for job, expression, when in upcoming(checked(settings), now=now):

@@ -17,9 +17,10 @@ from reconcile.base.clock import Clock
 from reconcile.base.errors import MailUnavailable, ReconcileError
 from reconcile.base.redaction import mask_email
 from reconcile.domain.mail_status import MailStatus
-from reconcile.mail.composer import Composer
-from reconcile.mail.ports import Claim, Due, Mailer, MailSession, Outbox
+from reconcile.mail.message import Composer
+from reconcile.mail.outbox import Claim, Due, SqlOutbox
 from reconcile.mail.rules import Later, MailAnswer, Unclear, conclude
+from reconcile.mail.smtp import SmtpMailer, SmtpSession
 from reconcile.run.follow_up import Finished
 from reconcile.run.ports import LearningPlatform, Origin
 from reconcile.templates.mail import TemplateProblem
@@ -43,26 +44,18 @@ _TOLD: dict[MailStatus, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class MailTools:
-    """What mailing works with. `stop` set: no further mail is begun."""
+@dataclass(kw_only=True)
+class Mailing:
+    """The step after a run that empties the outbox. `stop` set: no further mail is begun."""
 
-    outbox: Outbox
-    mailer: Mailer
+    outbox: SqlOutbox
+    mailer: SmtpMailer
     composer: Composer
     platform: LearningPlatform
     clock: Clock
     origin: Origin
     stop: threading.Event
-
-
-class Mailing:
-    """The step after a run that empties the outbox."""
-
-    name = "mail"
-
-    def __init__(self, tools: MailTools) -> None:
-        self._tools = tools
+    name: str = "mail"
 
     def after(self, finished: Finished) -> None:
         """Send what is due. Raises AuditUnavailable; a mail server that is down is only told."""
@@ -70,15 +63,14 @@ class Mailing:
 
     def send_due(self, *, run_id: str) -> Mapping[MailStatus, int]:
         """Send what is due; how many mails came to which state. May be repeated, by several at once."""
-        tools = self._tools
-        if tools.stop.is_set():
+        if self.stop.is_set():
             return {}
-        ends_at = tools.clock.monotonic() + LONGEST
+        ends_at = self.clock.monotonic() + LONGEST
         self._give_up_lost(run_id)
-        queue = deque(tools.outbox.due(tools.clock.now(), limit=MOST))
+        queue = deque(self.outbox.due(self.clock.now(), limit=MOST))
         if not queue:
             return {}
-        batch = _Batch(tools, run_id=run_id, queue=queue, titles=self._titles(queue), ends_at=ends_at)
+        batch = _Batch(self, run_id=run_id, queue=queue, titles=self._titles(queue), ends_at=ends_at)
         try:
             batch.send()
         except MailUnavailable as error:
@@ -93,9 +85,9 @@ class Mailing:
         return batch.ends
 
     def _give_up_lost(self, run_id: str) -> None:
-        now = self._tools.clock.now()
-        lost = self._tools.outbox.give_up_lost(
-            origin=self._tools.origin, stale_before=now - timedelta(seconds=STALE), at=now
+        now = self.clock.now()
+        lost = self.outbox.give_up_lost(
+            origin=self.origin, stale_before=now - timedelta(seconds=STALE), at=now
         )
         for enrollment_id in lost:
             _log.warning(_TOLD[MailStatus.UNKNOWN], enrollment_id=enrollment_id, run_id=run_id)
@@ -103,7 +95,7 @@ class Mailing:
     def _titles(self, queue: deque[Due]) -> Mapping[str, str]:
         """The courses' titles; where the LMS does not tell, a mail with the slug beats a late one."""
         try:
-            return self._tools.platform.titles({due.course for due in queue})
+            return self.platform.titles({due.course for due in queue})
         except ReconcileError as error:
             _log.warning("Course titles are not known; mail says the slugs", error=str(error))
             return {}
@@ -113,9 +105,9 @@ class _Batch:
     """The mails of one run, over as many conversations as it takes."""
 
     def __init__(
-        self, tools: MailTools, *, run_id: str, queue: deque[Due], titles: Mapping[str, str], ends_at: float
+        self, mailing: Mailing, *, run_id: str, queue: deque[Due], titles: Mapping[str, str], ends_at: float
     ) -> None:
-        self._tools = tools
+        self._mailing = mailing
         self._run_id = run_id
         self._queue = queue
         self._titles = titles
@@ -127,16 +119,16 @@ class _Batch:
         for _ in range(MAX_BREAKS):
             if not self._queue or not self._may_go_on():
                 return
-            with self._tools.mailer.session() as session:
+            with self._mailing.mailer.session() as session:
                 if not self._over(session):
                     return
 
-    def _over(self, session: MailSession) -> bool:
+    def _over(self, session: SmtpSession) -> bool:
         """Send over one conversation; True where another one may go on with the rest."""
         while self._queue and self._may_go_on():
             due = self._queue.popleft()
-            claim = self._tools.outbox.claim(
-                due.enrollment_id, origin=self._tools.origin, at=self._tools.clock.now()
+            claim = self._mailing.outbox.claim(
+                due.enrollment_id, origin=self._mailing.origin, at=self._mailing.clock.now()
             )
             if claim is None:
                 continue
@@ -149,28 +141,28 @@ class _Batch:
         return False
 
     def _may_go_on(self) -> bool:
-        return not self._tools.stop.is_set() and self._tools.clock.monotonic() < self._ends_at
+        return not self._mailing.stop.is_set() and self._mailing.clock.monotonic() < self._ends_at
 
-    def _send(self, session: MailSession, claim: Claim) -> MailAnswer:
+    def _send(self, session: SmtpSession, claim: Claim) -> MailAnswer:
         try:
-            mail = self._tools.composer.compose(
+            mail = self._mailing.composer.compose(
                 enrollment_id=claim.enrollment_id,
                 payment_id=claim.payment_id,
                 course=claim.course,
                 title=self._titles.get(claim.course),
                 email=claim.email,
                 account=claim.account,
-                message_name=self._tools.outbox.message_name(claim.enrollment_id),
-                at=self._tools.clock.now(),
+                message_name=self._mailing.outbox.message_name(claim.enrollment_id),
+                at=self._mailing.clock.now(),
             )
         except TemplateProblem as error:
             return Later(error=f"the mail cannot be written: {error}")
         return session.send(mail)
 
     def _settle(self, claim: Claim, answer: MailAnswer) -> None:
-        now = self._tools.clock.now()
+        now = self._mailing.clock.now()
         end = conclude(answer, enrollment_id=claim.enrollment_id, tries=claim.tries, now=now)
-        self._tools.outbox.settle(claim, end, at=now)
+        self._mailing.outbox.settle(claim, end, at=now)
         self.ends[end.status] += 1
         tell = _log.info if end.status is MailStatus.SENT else _log.warning
         tell(

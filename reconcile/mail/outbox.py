@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,13 +25,49 @@ from reconcile.audit.tables import outbox, people
 from reconcile.base.redaction import excerpt
 from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import UNNAMED_LMS_ID
-from reconcile.mail.ports import Claim, Due, Stored
 from reconcile.mail.rules import MAILED, MailEnd
 from reconcile.run.ports import Origin
 
 _NAME_LENGTH = 32
 _AGAIN = tuple(status.value for status in MailStatus if status.may_be_sent_again)
 _accounts = people.alias("accounts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A mail whose turn it is."""
+
+    enrollment_id: str
+    course: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A mail that is ours to send now, with all that it is about. `tries` counts this one."""
+
+    enrollment_id: str
+    token: str
+    tries: int
+    course: str
+    payment_id: str | None
+    email: str  #: the buyer's
+    account: str | None  #: the LMS account's; None where that person was forgotten
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A mail as the outbox has it, for people to read."""
+
+    enrollment_id: str
+    status: str
+    course: str
+    email: str | None  #: None where the person was forgotten
+    tries: int
+    created_at: datetime
+    changed_at: datetime
+    next_try_at: datetime | None  #: only while it is pending
+    smtp_code: int | None
+    error: str | None
 
 
 def post(connection: Connection, attempts: Iterable[Mapping[Any, Any]]) -> None:
@@ -71,14 +108,17 @@ def _row(attempt: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 class SqlOutbox:
-    """Outbox on the audit database. Thread-safe. Every method raises AuditUnavailable only."""
+    """The mails that are owed. Each method is one committed transaction. Thread-safe.
+
+    Every method raises AuditUnavailable only.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._secret = read_secret(store)
 
     def give_up_lost(self, *, origin: Origin, stale_before: datetime, at: datetime) -> Sequence[str]:
-        """End as `unknown` what processes that are gone were sending. May be repeated."""
+        """End as `unknown` what processes that are gone were sending; their orders' ids. May be repeated."""
         sending = outbox.c.status == MailStatus.SENDING.value
         with self._store.reading() as connection:
             found = connection.execute(select(outbox).where(sending)).all()
@@ -106,7 +146,10 @@ class SqlOutbox:
         return [Due(enrollment_id=row.enrollment_id, course=row.course) for row in rows]
 
     def claim(self, enrollment_id: str, *, origin: Origin, at: datetime) -> Claim | None:
-        """Take one mail to send it: a conditional update, so that two processes never both have it."""
+        """Take one mail to send it; None where somebody else has it or the person was forgotten.
+
+        A conditional update, so that two processes never both have it.
+        """
         this = outbox.c.enrollment_id == enrollment_id
         token = secrets.token_hex(16)
         with self._store.writing() as connection:
@@ -146,14 +189,14 @@ class SqlOutbox:
             _end(connection, claim.enrollment_id, claim.token, end, at=at)
 
     def counts(self) -> Mapping[MailStatus, int]:
-        """How many mails are in each state."""
+        """How many mails are in each state; absent means none."""
         query = select(outbox.c.status, func.count().label("mails")).group_by(outbox.c.status)
         with self._store.reading() as connection:
             found = {row.status: row.mails for row in connection.execute(query)}
         return {status: found[status.value] for status in MailStatus if status.value in found}
 
     def message_name(self, enrollment_id: str) -> str:
-        """The part before the @ of this mail's Message-ID."""
+        """The part before the @ of this mail's Message-ID: the same always, and telling nobody anything."""
         named = hmac.new(self._secret, f"mail:{enrollment_id}".encode(), hashlib.sha256)
         return named.hexdigest()[:_NAME_LENGTH]
 

@@ -12,8 +12,8 @@ from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
 from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import AnyEnrollment, Enrollment, Verdict
-from reconcile.mail.composer import Composer
-from reconcile.mail.ports import Mail, Outbox
+from reconcile.mail.message import Composer, Mail
+from reconcile.mail.outbox import SqlOutbox
 from reconcile.mail.rules import MAILED
 from reconcile.run.options import Ports
 from reconcile.run.ports import AuditLog, Intent, LearningPlatform, Record
@@ -82,7 +82,7 @@ class MailPreview:
     """Looks over a dry run's shoulder."""
 
     def __init__(
-        self, *, outbox: Outbox | None, composer: Composer, platform: LearningPlatform, clock: Clock
+        self, *, outbox: SqlOutbox | None, composer: Composer, platform: LearningPlatform, clock: Clock
     ) -> None:
         """`outbox` is None where there is no audit database yet."""
         self._outbox = outbox

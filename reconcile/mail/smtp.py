@@ -1,4 +1,4 @@
-"""Mail over SMTP, as the port `Mailer`. Every wait is bounded; every answer becomes a value.
+"""Mail over SMTP. Every wait is bounded; every answer becomes a value.
 
 The body is sent without its last line first, and that line alone: whatever fails before it was
 certainly not taken by the server, and only silence after it leaves a doubt.
@@ -18,10 +18,9 @@ from email.headerregistry import Address
 from reconcile.base import log
 from reconcile.base.errors import MailUnavailable
 from reconcile.base.redaction import excerpt, mask_email
-from reconcile.mail.message import compose, deliverable
-from reconcile.mail.ports import Mail
+from reconcile.mail.message import Mail, as_bytes, deliverable
 from reconcile.mail.rules import Accepted, Bounced, Later, MailAnswer, Unclear
-from reconcile.mail.wire import Conversation, ImplicitTls, Plain, Watch
+from reconcile.mail.wire import Conversation, ImplicitTls, Watch
 from reconcile.settings.mail import SmtpServer
 
 _log = log.get_logger(__name__)
@@ -33,7 +32,7 @@ _BROKEN = (OSError, smtplib.SMTPException, EOFError)
 
 
 class SmtpMailer:
-    """`Mailer` on one SMTP server."""
+    """One SMTP server."""
 
     def __init__(
         self,
@@ -72,13 +71,8 @@ class SmtpMailer:
 
     def _open(self, watch: Watch) -> Conversation:
         server = self._server
-        smtp: Conversation
-        if server.tls:
-            smtp = ImplicitTls(
-                watch, server.host, server.port, timeout=self._timeout, context=self._context()
-            )
-        else:
-            smtp = Plain(watch, server.host, server.port, timeout=self._timeout)
+        kind, options = (ImplicitTls, {"context": self._context()}) if server.tls else (Conversation, {})
+        smtp = kind(watch, server.host, server.port, timeout=self._timeout, **options)
         try:
             self._introduce(smtp)
         except BaseException:
@@ -132,7 +126,7 @@ class _NoTls(smtplib.SMTPException):
 
 
 class SmtpSession:
-    """`MailSession` over one connection."""
+    """One conversation with the mail server, for several mails."""
 
     def __init__(self, smtp: Conversation, *, watch: Watch, sender: Address, patience: float) -> None:
         self._smtp = smtp
@@ -144,7 +138,7 @@ class SmtpSession:
         """Hand one mail over. Never raises. NOT to be repeated after Unclear."""
         try:
             to = deliverable(mail.to)
-            message = compose(mail, sender=self._sender, to=to)
+            message = as_bytes(mail, sender=self._sender, to=to)
         except ValueError as error:
             return Bounced(error=f"the mail cannot be addressed: {_cleaned(str(error), mail.to)}")
         options = [] if to.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
@@ -152,12 +146,12 @@ class SmtpSession:
             return Bounced(error="the mail server takes no address with letters beyond ASCII (SMTPUTF8)")
         self._watch.allow(self._patience)
         try:
-            answer = self._announce(to, options) or self._body(message)
+            answer = self._envelope(to, options) or self._body(message)
         except _BROKEN as error:
             return Later(error=_cleaned(_words(error), mail.to), broken=True)
         return _without_address(answer, mail.to)
 
-    def _announce(self, to: str, options: list[str]) -> MailAnswer | None:
+    def _envelope(self, to: str, options: list[str]) -> MailAnswer | None:
         """Sender and recipient; None where the server wants to have the mail."""
         code, words = self._smtp.mail(self._sender.addr_spec, options)
         if code != _OK:

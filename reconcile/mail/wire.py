@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import smtplib
 import socket
-import ssl
 import threading
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from reconcile.base.repeating import Repeating
 
 #: Seconds between two looks, and that a conversation may still take after the process was asked to stop.
 _TICK, _AFTER_STOP = 0.1, 5.0
 
 
-class Watch:
+class Watch(Repeating):
     """Cuts the connection it guards when its time is up, or soon after `stop`. A context manager.
 
     A socket's time-out begins anew with every byte; this one does not. A cut connection fails in
@@ -22,21 +22,11 @@ class Watch:
     """
 
     def __init__(self, stop: threading.Event) -> None:
+        super().__init__(self._look, every=_TICK, name="smtp-watch")
         self._stop = stop
-        self._over = threading.Event()
+        self._asked_at: float | None = None
         self._deadline = float("inf")
         self._guarded: smtplib.SMTP | None = None
-        self._thread = threading.Thread(target=self._watch, name="smtp-watch", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def allow(self, seconds: float) -> None:
         """From now on, so long."""
@@ -46,35 +36,27 @@ class Watch:
         """Watch this connection, from before it is made."""
         self._guarded = smtp
 
-    def _watch(self) -> None:
-        asked_at: float | None = None
-        while not self._over.wait(_TICK):
-            now = time.monotonic()
-            if asked_at is None and self._stop.is_set():
-                asked_at = now
-            late = now >= self._deadline or (asked_at is not None and now >= asked_at + _AFTER_STOP)
-            if late and self._cut():
-                return
-
-    def _cut(self) -> bool:
-        """Shut the socket down; False where there is none yet."""
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._asked_at is None and self._stop.is_set():
+            self._asked_at = now
+        late = now >= self._deadline or (self._asked_at is not None and now >= self._asked_at + _AFTER_STOP)
         sock: socket.socket | None = getattr(self._guarded, "sock", None)
-        if sock is None:
-            return False
+        if not late or sock is None:
+            return
         try:
             # On the plain socket: a TLS one would be changed under the thread that reads from it.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         except OSError:
-            return True  # it is gone already
-        return True
+            return  # it is gone already
 
 
-class Plain(smtplib.SMTP):
-    """SMTP, to be secured by STARTTLS."""
+class Conversation(smtplib.SMTP):
+    """The library's SMTP, watched; to be secured by STARTTLS."""
 
-    def __init__(self, watch: Watch, host: str, port: int, *, timeout: float) -> None:
+    def __init__(self, watch: Watch, host: str, port: int, **options: Any) -> None:
         self._watch = watch
-        super().__init__(host, port, local_hostname=_own_name(), timeout=timeout)
+        super().__init__(host, port, local_hostname=_own_name(), **options)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> Any:
         """As the library's, watched from its first byte."""
@@ -82,22 +64,8 @@ class Plain(smtplib.SMTP):
         return super().connect(host, port, source_address)
 
 
-class ImplicitTls(smtplib.SMTP_SSL):
-    """SMTP over TLS from its first byte."""
-
-    def __init__(
-        self, watch: Watch, host: str, port: int, *, timeout: float, context: ssl.SSLContext
-    ) -> None:
-        self._watch = watch
-        super().__init__(host, port, local_hostname=_own_name(), timeout=timeout, context=context)
-
-    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> Any:
-        """As the library's, watched from its first byte."""
-        self._watch.guard(self)
-        return super().connect(host, port, source_address)
-
-
-Conversation = Plain | ImplicitTls
+class ImplicitTls(Conversation, smtplib.SMTP_SSL):
+    """The same over TLS from its first byte."""
 
 
 def _own_name() -> str:

@@ -13,8 +13,7 @@ import pytest
 
 from reconcile.alerts.book import SqlAlertBook
 from reconcile.alerts.decision import DAY, AlertState
-from reconcile.alerts.memory import MemoryAlertBook
-from reconcile.alerts.ports import AlertBook
+from reconcile.alerts.memory import AlertBook, MemoryAlertBook
 from tests.fakes.audit_file import new_audit
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

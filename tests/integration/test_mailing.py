@@ -14,8 +14,8 @@ from reconcile.audit.log import SqlAuditLog
 from reconcile.base.errors import ServiceUnavailable
 from reconcile.domain.mail_status import MailStatus
 from reconcile.mail import mailing
-from reconcile.mail.composer import Composer
-from reconcile.mail.mailing import Mailing, MailTools
+from reconcile.mail.mailing import Mailing
+from reconcile.mail.message import Composer
 from reconcile.mail.outbox import SqlOutbox, post
 from reconcile.mail.rules import MAX_TRIES
 from reconcile.mail.smtp import SmtpMailer
@@ -47,25 +47,23 @@ class Bench:
 
     def step(self, *, subject: str = "{{ course_title }}") -> Mailing:
         return Mailing(
-            MailTools(
-                outbox=self.outbox,
-                mailer=SmtpMailer(
-                    SmtpServer(host="127.0.0.1", port=self.port, tls=False),
-                    sender=sender("shop@example.com"),
-                    timeout=1.0,
-                    stop=self.stop,
-                ),
-                composer=Composer(
-                    templates=read_templates(subject=subject, place=""),
-                    lms_url="https://lms.example.com",
-                    course_address=lambda course: f"https://lms.example.com/{course}",
-                    domain="example.com",
-                ),
-                platform=self.lms,
-                clock=self.clock,
-                origin=HERE,
+            outbox=self.outbox,
+            mailer=SmtpMailer(
+                SmtpServer(host="127.0.0.1", port=self.port, tls=False),
+                sender=sender("shop@example.com"),
+                timeout=1.0,
                 stop=self.stop,
-            )
+            ),
+            composer=Composer(
+                templates=read_templates(subject=subject, place=""),
+                lms_url="https://lms.example.com",
+                course_address=lambda course: f"https://lms.example.com/{course}",
+                domain="example.com",
+            ),
+            platform=self.lms,
+            clock=self.clock,
+            origin=HERE,
+            stop=self.stop,
         )
 
     @property

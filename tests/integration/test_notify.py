@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconcile.alerts.notify import AppriseNotifier, LogNotifier
+from reconcile.alerts.notify import AppriseNotifier, Level, LogNotifier
 from reconcile.alerts.pinging import HttpPinger, failing
-from reconcile.alerts.ports import Level
 from reconcile.base import log
 from reconcile.base.errors import ConfigurationError, NotificationFailed
 from reconcile.base.redaction import forget_secrets

@@ -16,8 +16,7 @@ from reconcile.audit.log import SqlAuditLog
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.mail_status import MailStatus
 from reconcile.domain.model import UNNAMED_LMS_ID, Outcome, Reason, Verdict
-from reconcile.mail.outbox import SqlOutbox, post
-from reconcile.mail.ports import Claim
+from reconcile.mail.outbox import Claim, SqlOutbox, post
 from reconcile.mail.rules import Accepted, Bounced, Later, MailEnd, conclude
 from reconcile.run.ports import Origin, Record
 from tests.fakes.audit_file import new_audit

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from reconcile.base.errors import MailUnavailable
-from reconcile.mail.ports import Mail
+from reconcile.mail.message import Mail
 from reconcile.mail.rules import Accepted, Bounced, Later, MailAnswer, Unclear
 from reconcile.mail.smtp import SmtpMailer
 from reconcile.settings.mail import SmtpServer, sender

@@ -13,8 +13,8 @@ from reconcile.alerts.causes import RunEnd, Situation
 from reconcile.alerts.decision import AlertState
 from reconcile.alerts.look import Look, line_of
 from reconcile.alerts.memory import MemoryAlertBook
+from reconcile.alerts.notify import Level
 from reconcile.alerts.pinging import Pinging
-from reconcile.alerts.ports import Level
 from reconcile.base.errors import AuditUnavailable, NotificationFailed, ServiceUnavailable, StoreUnavailable
 from reconcile.domain.model import Outcome
 from reconcile.run.abort import never_begun

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconcile.base.errors import ConfigurationError
-from reconcile.jobs.timetable import checked, timetable, upcoming
+from reconcile.jobs.registry import checked, timetable, upcoming
 from tests.fakes.schedule import JOBS, MINUTE, NIGHTLY, OFTEN, settings, simulation, until
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconcile.base.errors import ServiceUnavailable
 from reconcile.domain.model import EffectKey
-from reconcile.mail.composer import Composer
+from reconcile.mail.message import Composer
 from reconcile.mail.preview import MailPreview, Preview
 from reconcile.run.dry_run import without_writes
 from reconcile.run.options import DRY_RUN, RunOptions
