@@ -9,10 +9,10 @@ from reconcile.app.app import App
 from reconcile.base.errors import ReconcileError
 from reconcile.domain.model import Outcome
 from reconcile.reports.digest import Digest, last_working_day
+from reconcile.reports.period import past
 from reconcile.run.source import Selection
 from reconcile.run.summary import ExitCode
 from reconcile.run.unmarked import find_unmarked
-from reconcile.story.period import past
 
 
 def run(app: App) -> int:

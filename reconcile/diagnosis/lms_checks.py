@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from reconcile.base.errors import AuthenticationFailed, ReconcileError, TerminalError
+from reconcile.base.redaction import mask_email
 from reconcile.diagnosis.checks import Check, ok, problem, skipped, warning
 from reconcile.lms.http.tls import certificate_end
 from reconcile.lms.lms import FrappeLms
@@ -164,6 +165,4 @@ def _method(lms: FrappeLms, settings: Settings) -> Check:
 
 
 def _masked(user: str) -> str:
-    from reconcile.base.redaction import mask_email
-
     return mask_email(user) if "@" in user else user

@@ -11,11 +11,26 @@ from reconcile.domain.messages import SENTENCES
 from reconcile.domain.model import Outcome, Reason
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.unmarked import Unmarked
+from reconcile.reports.words import counted
 from reconcile.story.backlog import Backlog
-from reconcile.story.period import Past
 from reconcile.story.shop_texts import UNMARKED_REMEDY, idle_line, minute, queue_line, unmarked_line
 
 _SATURDAY = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What the audit says of a period: enrollments by outcome, runs by how they ended."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    runs: Counter[str] = field(default_factory=Counter)  #: by status
+    aborted: Counter[str] = field(default_factory=Counter)  #: by reason
+    last_completed: datetime | None = None  #: whenever it was, in the period or before
+
+    @property
+    def given_access(self) -> int:
+        """Learners whose access was made or confirmed in the period."""
+        return sum(count for outcome, count in self.outcomes.items() if outcome.has_access)
 
 
 @dataclass(kw_only=True)
@@ -37,7 +52,7 @@ class Digest:
     @property
     def title(self) -> str:
         """One line, for a subject."""
-        given = f"{_learners(self.past.given_access)} got access"
+        given = f"{counted(self.past.given_access, 'learner')} got access"
         if self.unknown is not None:
             return f"reconcile: the backlog could not be counted; {given}"
         if self.failed:
@@ -65,12 +80,12 @@ class Digest:
             (Outcome.RECOVERED, "recovered"),
         ]
         how = _list(f"{past.outcomes[outcome]} {word}" for outcome, word in kinds if past.outcomes[outcome])
-        yield f"  {_learners(past.given_access)} got access" + (f": {how}" if how else "")
+        yield f"  {counted(past.given_access, 'learner')} got access" + (f": {how}" if how else "")
         if past.outcomes[Outcome.FAILED]:
             yield f"  {_orders(past.outcomes[Outcome.FAILED])} failed"
-        yield f"  {_runs(past.runs.total())}" + (f": {_counts(past.runs)}" if past.runs else "")
+        yield f"  {counted(past.runs.total(), 'run')}" + (f": {_counts(past.runs)}" if past.runs else "")
         for reason, count in past.aborted.most_common():
-            yield f"  {_runs(count)} aborted by {reason}"
+            yield f"  {counted(count, 'run')} aborted by {reason}"
         if not past.runs["completed"]:
             last = past.last_completed
             yield "  No run was completed" + (f" since {last:%Y-%m-%d %H:%M} UTC." if last else " ever.")
@@ -148,18 +163,10 @@ def _counts(counts: dict[str, int]) -> str:
     return _list(f"{count} {name}" for name, count in counts.items() if count)
 
 
+def _orders(count: int) -> str:
+    return counted(count, "paid order")
+
+
 def _s(count: int) -> str:
     """The ending of a verb."""
     return "s" if count == 1 else ""
-
-
-def _learners(count: int) -> str:
-    return f"{count:,} learner" + ("" if count == 1 else "s")
-
-
-def _orders(count: int) -> str:
-    return f"{count:,} paid order" + ("" if count == 1 else "s")
-
-
-def _runs(count: int) -> str:
-    return f"{count:,} run" + ("" if count == 1 else "s")

@@ -14,7 +14,6 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, exists
 
 from reconcile.audit import tables
 from reconcile.audit.rows import person_key
-from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
 from reconcile.domain.money import major_units
 from reconcile.reports.model import Cell, ReportFilter, Row, tidy
@@ -28,11 +27,11 @@ def attempt_rows(connection: Connection, chosen: ReportFilter, *, with_emails: b
     row = tables.attempts.c
     query = (
         select(tables.attempts, _email(with_emails=with_emails))
-        .where(*_conditions(connection, chosen), *_verdict_is(chosen))
+        .where(*attempts_chosen(connection, chosen))
         .order_by(row.attempt_id)
     )
     for found in stream(connection, _with_people(query) if with_emails else query):
-        started, finished = as_utc(found.started_at), as_utc(found.finished_at)
+        started, finished = found.started_at, found.finished_at
         yield {
             "run_id": found.run_id,
             "attempt_id": found.attempt_id,
@@ -44,9 +43,7 @@ def attempt_rows(connection: Connection, chosen: ReportFilter, *, with_emails: b
             "action": found.action,
             "started_at": started,
             "finished_at": finished,
-            "duration_ms": round((finished - started).total_seconds() * 1000)
-            if started and finished
-            else None,
+            "duration_ms": round((finished - started).total_seconds() * 1000) if finished else None,
             "outcome": found.outcome,
             "reason": found.reason,
             "http_status": found.http_status,
@@ -122,7 +119,7 @@ def latest_verdicts(
 
 def enrollment_row(found: Any) -> Row:
     """A row of the view `enrollments` out of one that `latest_verdicts` found."""
-    paid, access = as_utc(found.paid_at), as_utc(found.access_at)
+    paid, access = found.paid_at, found.access_at
     return {
         "enrollment_id": found.enrollment_id,
         "payment_id": found.payment_id,
@@ -138,19 +135,15 @@ def enrollment_row(found: Any) -> Row:
         "paid_to_access_seconds": round((access - paid).total_seconds(), 3) if access and paid else None,
         "amount": amount(found.amount_e4),
         "currency": found.currency,
-        "first_seen": as_utc(found.first_seen),
-        "last_seen": as_utc(found.last_seen),
+        "first_seen": found.first_seen,
+        "last_seen": found.last_seen,
     }
 
 
 def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
     """One row per run, the oldest first."""
     run = tables.runs.c
-    conditions: list[ColumnElement[bool]] = []
-    if chosen.since is not None:
-        conditions.append(run.started_at >= as_utc(chosen.since))
-    if chosen.until is not None:
-        conditions.append(run.started_at < as_utc(chosen.until))
+    conditions = _began_within(run.started_at, chosen)
     if chosen.run is not None:
         conditions.append(run.run_id == chosen.run)
     # What is left of the filter is about attempts: runs that made at least one such.
@@ -158,11 +151,11 @@ def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
         course=chosen.course, outcome=chosen.outcome, reason=chosen.reason, email=chosen.email
     )
     if inner != ReportFilter():
-        about = [*_conditions(connection, inner), *_verdict_is(inner)]
+        about = attempts_chosen(connection, inner)
         conditions.append(exists().where(tables.attempts.c.run_id == run.run_id, *about))
     query = select(tables.runs).where(*conditions).order_by(run.started_at, run.run_id)
     for found in stream(connection, query):
-        started, finished = as_utc(found.started_at), as_utc(found.finished_at)
+        started, finished = found.started_at, found.finished_at
         counts = json.loads(found.outcomes)
         yield {
             "run_id": found.run_id,
@@ -171,9 +164,7 @@ def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
             "reason": found.reason,
             "started_at": started,
             "finished_at": finished,
-            "duration_seconds": round((finished - started).total_seconds(), 3)
-            if started and finished
-            else None,
+            "duration_seconds": round((finished - started).total_seconds(), 3) if finished else None,
             "scanned": found.scanned,
             **{outcome.value: int(counts.get(outcome.value, 0)) for outcome in Outcome},
             "unmarked": found.unmarked,
@@ -199,11 +190,7 @@ def stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
 def _conditions(connection: Connection, chosen: ReportFilter) -> list[ColumnElement[bool]]:
     """What an attempt must be to be looked at at all."""
     row = tables.attempts.c
-    conditions: list[ColumnElement[bool]] = [true()]
-    if chosen.since is not None:
-        conditions.append(row.started_at >= as_utc(chosen.since))
-    if chosen.until is not None:
-        conditions.append(row.started_at < as_utc(chosen.until))
+    conditions = _began_within(row.started_at, chosen)
     if chosen.course is not None:
         conditions.append(row.course == chosen.course)
     if chosen.run is not None:
@@ -211,6 +198,16 @@ def _conditions(connection: Connection, chosen: ReportFilter) -> list[ColumnElem
     if chosen.email is not None:
         key = person_key(_secret(connection), chosen.email)
         conditions.append(or_(row.email_key == key, row.member_key == key))
+    return conditions
+
+
+def _began_within(began: ColumnElement[Any], chosen: ReportFilter) -> list[ColumnElement[bool]]:
+    # Never empty: an empty `where` is a warning.
+    conditions: list[ColumnElement[bool]] = [true()]
+    if chosen.since is not None:
+        conditions.append(began >= chosen.since)
+    if chosen.until is not None:
+        conditions.append(began < chosen.until)
     return conditions
 
 

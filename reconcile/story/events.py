@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, select
 
 from reconcile.audit import tables
-from reconcile.domain.instants import as_utc
 from reconcile.story.story import Event
 
 #: Rows shown of one order: a poison record has a few dozen at most.
@@ -32,9 +31,9 @@ def audit_events(connection: Connection, enrollment_id: str) -> Iterator[Event]:
             ended = ", ".join(str(word) for word in words if word)
         sent = _SENT.get(row.action, "looked")
         number = f" (write {row.number})" if row.number else ""
-        yield Event(at=as_utc(row.started_at), who=f"run {row.run_id}", what=f"{sent}{number}: {ended}")
+        yield Event(at=row.started_at, who=f"run {row.run_id}", what=f"{sent}{number}: {ended}")
     asked = select(tables.interventions).where(tables.interventions.c.enrollment_id == enrollment_id)
     for row in connection.execute(asked.order_by(tables.interventions.c.intervention_id).limit(_MOST)):
-        until = f" until {as_utc(row.until):%Y-%m-%d %H:%M} UTC" if row.until is not None else ""
+        until = f" until {row.until:%Y-%m-%d %H:%M} UTC" if row.until is not None else ""
         why = f": {row.because}" if row.because else ""
-        yield Event(at=as_utc(row.at), who=row.who, what=f"asked to {row.kind}{until}{why}")
+        yield Event(at=row.at, who=row.who, what=f"asked to {row.kind}{until}{why}")

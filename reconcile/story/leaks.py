@@ -60,7 +60,7 @@ class Leak:
     usual: float  #: how many are lost in such a time as a rule
 
 
-def was_lost(reason: Reason | None) -> bool:
+def was_lost(reason: str | None) -> bool:
     """Whether an order whose first verdict had this reason was lost on the way to the LMS."""
     return reason not in OWN_CAUSE
 

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from reconcile.audit import tables
-from reconcile.domain.instants import as_utc
 from reconcile.run.summary import RunStatus
 
 #: Runs may overlap: the newest to begin need not be the newest to end.
@@ -25,8 +24,8 @@ def recent_runs(connection: Connection, count: int) -> list[dict[str, Any]]:
             "mode": found.mode,
             "status": found.status,
             "reason": found.reason,
-            "started_at": _iso(found.started_at),
-            "finished_at": _iso(found.finished_at),
+            "started_at": found.started_at.isoformat(),
+            "finished_at": found.finished_at.isoformat() if found.finished_at is not None else None,
             "scanned": found.scanned,
             "outcomes": json.loads(found.outcomes),
             "lms_requests": found.lms_requests,
@@ -51,8 +50,4 @@ def last_good_sign(connection: Connection) -> datetime | None:
         found.finished_at if found.status == RunStatus.COMPLETED.value else found.heartbeat_at
         for found in connection.execute(query)
     ]
-    return max((as_utc(sign) for sign in signs if sign is not None), default=None)
-
-
-def _iso(instant: datetime | None) -> str | None:
-    return as_utc(instant).isoformat() if instant is not None else None
+    return max((sign for sign in signs if sign is not None), default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -37,10 +38,14 @@ def as_short_text(cell: Cell) -> str:
     return as_text(cell)
 
 
-def as_json(cell: object) -> object:
-    """What `json.dumps` does not know by itself: instants and decimals. Raises TypeError for others."""
+def _plain(cell: object) -> object:
+    """What JSON does not know by itself: instants and decimals. Raises TypeError for others."""
     if isinstance(cell, datetime):
         return cell.isoformat()
     if isinstance(cell, Decimal):
         return float(cell)
     raise TypeError(f"not a cell: {type(cell).__name__}")
+
+
+#: Rows, and what stands around them, as JSON in one line.
+as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TextIO
 
 from reconcile.reports.formats.cells import as_json
@@ -10,21 +9,19 @@ from reconcile.reports.formats.provenance import provenance
 from reconcile.reports.model import Section
 from reconcile.reports.views import Report
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).encode
-
 
 def write(report: Report, out: TextIO) -> int:
     """Write the object; the number of rows. The number comes last: before the rows nobody knows it."""
     sections = report.overview.sections() if report.overview is not None else []
-    out.write(_encode(provenance(report))[:-1] + ', "rows": [')
+    out.write(as_json(provenance(report))[:-1] + ', "rows": [')
     count = 0
     for row in report.rows:
-        out.write((",\n" if count else "\n") + _encode(row))
+        out.write((",\n" if count else "\n") + as_json(row))
         count += 1
     out.write("\n]")
     if sections:
         named = {section.name: _section(section) for section in sections}
-        out.write(f',\n"sections": {_encode(named)}')
+        out.write(f',\n"sections": {as_json(named)}')
     out.write(f', "row_count": {count}}}\n')
     return count
 

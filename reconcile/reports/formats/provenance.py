@@ -31,7 +31,7 @@ def provenance(report: Report, row_count: int | None = None) -> dict[str, Cell |
 
 def as_plain(report: Report, row_count: int) -> dict[str, object]:
     """The same as JSON knows it, for a file beside the export."""
-    plain: dict[str, object] = json.loads(json.dumps(provenance(report, row_count), default=as_json))
+    plain: dict[str, object] = json.loads(as_json(provenance(report, row_count)))
     return plain
 
 

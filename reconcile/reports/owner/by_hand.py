@@ -10,7 +10,6 @@ from sqlalchemy import Row as Found
 from sqlalchemy import select
 
 from reconcile.audit import tables
-from reconcile.domain.instants import as_utc
 from reconcile.reports.model import Cell, Figure, Row, Section, Table
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, listing, words
@@ -72,10 +71,10 @@ class ByHand:
 def _row(found: Found[tuple[object, ...]]) -> dict[str, Cell]:
     return {
         "enrollment_id": found.enrollment_id,
-        "until": as_utc(found.until),
+        "until": found.until,
         "because": found.because,
         "who": found.who,
-        "at": as_utc(found.at),
+        "at": found.at,
     }
 
 

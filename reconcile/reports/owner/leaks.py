@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from reconcile.domain.model import Reason
 from reconcile.reports.model import Bars, Figure, Row, Section, Table
 from reconcile.reports.owner.buckets import buckets
 from reconcile.reports.owner.facts import Fact
@@ -35,7 +34,7 @@ class Leaks:
         """Count it at the time of its payment, unless it had a cause of its own at first sight."""
         if fact.paid_at is None or not self._within(fact.paid_at):
             return
-        if was_lost(Reason(fact.first_reason) if fact.first_reason in list(Reason) else None):
+        if was_lost(fact.first_reason):
             self._paid.append(fact.paid_at.timestamp())
         else:
             self._own_cause += 1

@@ -23,7 +23,7 @@ from reconcile.reports.owner.facts import facts
 from reconcile.reports.owner.leaks import Leaks
 from reconcile.reports.owner.part import Part, Scope
 from reconcile.reports.owner.runs import Runs
-from reconcile.reports.owner.verdicts import Summary, summary_rows
+from reconcile.reports.owner.verdicts import Summary
 from reconcile.reports.owner.waiting import Waiting
 from reconcile.reports.queries import enrollment_rows
 from reconcile.reports.words import moment
@@ -50,10 +50,12 @@ class Overview:
 
     def rows(self) -> Iterator[Row]:
         """The rows of the view `summary`: read for themselves, or what was read for the sections before."""
+        summary = self._summary
         if self._runs is None:
-            yield from summary_rows(enrollment_rows(self._scope.connection, self._chosen))
-        else:
-            yield from self._summary.rows()
+            summary = Summary()
+            for row in enrollment_rows(self._scope.connection, self._chosen):
+                summary.add(row)
+        yield from summary.rows()
 
     def sections(self) -> list[Section]:
         """The sections, in their order; to be asked once, and before `rows` by whoever wants both."""

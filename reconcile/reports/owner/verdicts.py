@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
@@ -46,7 +46,7 @@ class _Sums:
 
 
 class Summary:
-    """Sums over enrollments, added one by one."""
+    """Sums over enrollments, added one by one; one without a verdict yet counts under no outcome."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[Cell, Cell, Cell], _Sums] = {}
@@ -65,18 +65,6 @@ class Summary:
             yield {"outcome": outcome, "reason": reason, "currency": currency, **sums.cells()}
         for currency in sorted(self._totals, key=str):
             yield {"outcome": TOTAL, "reason": None, "currency": currency, **self._totals[currency].cells()}
-
-
-def summary_rows(enrollments: Iterable[Row]) -> Iterator[Row]:
-    """One row per outcome, reason and currency, then one `total` per currency.
-
-    Amounts of different currencies are never added up. An enrollment without a verdict yet counts
-    under no outcome. Yields nothing before the last enrollment was read.
-    """
-    summary = Summary()
-    for row in enrollments:
-        summary.add(row)
-    yield from summary.rows()
 
 
 def percentile(ascending: list[float], share: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from reconcile.domain.model import Outcome, Reason
 from reconcile.reports.model import Figure, Section, Table
@@ -11,7 +12,7 @@ from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Oldest, Scope, numbers, words
 from reconcile.reports.words import counted
 
-_WAITS_FOR = {
+_WAITS_FOR: Mapping[str, str] = {
     Reason.MEMBER_MISSING: "the learner to sign up",
     Reason.MEMBER_DISABLED: "the account to be enabled",
     Reason.COURSE_MISSING: "a course of this name",
@@ -31,9 +32,7 @@ def waits_for(fact: Fact) -> str:
     """Whose move it is, in a few words."""
     if fact.outcome == Outcome.FAILED and fact.reason not in _NAMED_WHEN_FAILED:
         return "a person"
-    return (
-        _WAITS_FOR.get(Reason(fact.reason), "the next run") if fact.reason in list(Reason) else "the next run"
-    )
+    return _WAITS_FOR.get(fact.reason or "", "the next run")
 
 
 class Waiting:

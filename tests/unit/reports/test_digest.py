@@ -14,12 +14,12 @@ import pytest
 from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.domain.model import AnyEnrollment, Outcome, Reason, Verdict
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.reports.digest import Digest, age_text, last_working_day
+from reconcile.reports.digest import Digest, Past, age_text, last_working_day
+from reconcile.reports.period import past
 from reconcile.run.ports import Origin, Record
 from reconcile.run.summary import RunStatus, RunSummary
 from reconcile.storefront.documents import parse_enrollment
 from reconcile.story.backlog import Backlog
-from reconcile.story.period import Past, past
 from reconcile.story.shop_texts import UNMARKED_REMEDY
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -110,6 +110,15 @@ def test_a_bad_morning() -> None:
         "Next: reconcile report --view enrollments --outcome failed\n"
     )
     assert "@" not in digest.body
+
+
+def test_a_backlog_that_waits_by_itself_is_told_without_a_wait_that_nobody_knows() -> None:
+    waiting = backlog(order(1, timestamp=None, frappeSync={"syncStatus": "pending"}))
+    digest = Digest(since=last_working_day(MONDAY), until=MONDAY, backlog=waiting)
+
+    assert digest.title == "reconcile: 1 paid order without confirmed access; 0 learners got access"
+    assert "1 paid order without confirmed access: 1 pending" in digest.body
+    assert "Longest wait" not in digest.body
 
 
 def test_a_good_morning_is_short() -> None:
