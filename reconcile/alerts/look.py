@@ -24,7 +24,7 @@ from reconcile.story.shop_texts import paid_word
 
 if TYPE_CHECKING:
     from reconcile.alerts.book import SqlRunHistory
-    from reconcile.storefront.newest import NewestSale
+    from reconcile.storefront.orders import MongoOrders
 
 _log = log.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Look:
         clock: Clock,
         alert_age: timedelta,
         runs: SqlRunHistory | None = None,
-        sales: NewestSale | None = None,
+        sales: MongoOrders | None = None,
         stop: threading.Event | None = None,
         longest: float = LONGEST_LOOK,
     ) -> None:

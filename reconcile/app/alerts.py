@@ -27,7 +27,7 @@ from reconcile.run.options import APPLY, Ports, RunOptions, RunResult
 
 if TYPE_CHECKING:
     from reconcile.settings import Settings
-    from reconcile.storefront.newest import NewestSale
+    from reconcile.storefront.orders import MongoOrders
 
 _log = log.get_logger(__name__)
 
@@ -69,7 +69,7 @@ def alerts(
     *,
     stop: threading.Event,
     memory: MemoryAlertBook | None = None,
-    sales: NewestSale | None = None,
+    sales: MongoOrders | None = None,
 ) -> Alerts:
     """What follows the runs of an application. Raises ConfigurationError.
 

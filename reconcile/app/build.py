@@ -64,7 +64,7 @@ def build(
         mail = parts.mail(settings, ports, stop)
         told = no_alerts()
         if create_audit:
-            sales = shop.sales if shop is not None else None
+            sales = shop.orders if shop is not None else None
             told = alerts(settings, ports, stop=stop, memory=alert_memory, sales=sales)
         # In this order: monitoring knows of a run before a mail server or a notifier takes its time.
         steps = [parts.metering(metrics, ports, stop), mail.step if mail is not None else None]

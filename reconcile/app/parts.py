@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from reconcile.diagnosis.parts import Parts as DiagnosisParts
     from reconcile.lms.lms import FrappeLms
     from reconcile.metrics.metering import Metrics
-    from reconcile.storefront.newest import NewestSale
     from reconcile.storefront.orders import MongoOrders
 
 
@@ -64,13 +63,11 @@ class Shop:
     database: Database[dict[str, Any]]
     source: EnrollmentSource
     orders: MongoOrders
-    sales: NewestSale
 
 
 def shop(settings: Settings, opened: ExitStack) -> Shop:
     """The storefront's orders and its retry queue, read by one shop's rules; closed with `opened`."""
     from reconcile.storefront.email_rule import email_problem
-    from reconcile.storefront.newest import NewestSale
     from reconcile.storefront.orders import MongoOrders
     from reconcile.storefront.reading import OrderReader
     from reconcile.storefront.retry_queue import RetryQueue
@@ -86,7 +83,6 @@ def shop(settings: Settings, opened: ExitStack) -> Shop:
             database, collection=collection, reader=reader, queue=queue, page_size=settings.page_size
         ),
         orders=MongoOrders(database, collection=collection, reader=reader, queue=queue),
-        sales=NewestSale(database, collection=collection),
     )
 
 

@@ -1,7 +1,7 @@
 """A Frappe LMS over HTTP, as the port `LearningPlatform`: looks in bulk, enrolls one by one.
 
-What answers mean stands in `frappe_answers` and `frappe_errors`, which rows belong to whom in
-`frappe_pages`, how requests are made safely in `http`.
+What answers mean stands in `answers` and `errors`, which rows belong to whom in `pages`, how requests are
+made safely in `http`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from reconcile.domain.identity import normalise_name
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Observation, Reason, Unknown
 from reconcile.lms import answers, pages
 from reconcile.lms.errors import GIVE_ROLE, error_text
-from reconcile.lms.http.client import Answer, Http, Observer
+from reconcile.lms.http.answer import Answer
+from reconcile.lms.http.client import Http, Observer
 from reconcile.lms.probe import FrappeProbe
 from reconcile.run.answers import EnrollAnswer
 from reconcile.run.ports import Sight
@@ -138,7 +139,7 @@ class FrappeLms:
         answer = self._permitted(pages.titles_query(courses))
         if answer is None:
             return {}
-        found = answers.rows(answer, _operation(pages.COURSE), texts=("name",))
+        found = answers.rows(answer, f"list {pages.COURSE}", texts=("name",))
         return pages.titles_by_name(found, courses)
 
     def enroll(self, enrollment: Enrollment) -> EnrollAnswer:
@@ -177,7 +178,7 @@ class FrappeLms:
         size = at_least + pages.SPARE
         while True:
             answer = self._list(pages.roster_query(after, size))
-            rows = answers.rows(answer, _operation(pages.ENROLLMENT), texts=("name", "member", "course"))
+            rows = answers.rows(answer, f"list {pages.ENROLLMENT}", texts=("name", "member", "course"))
             whole, last = pages.whole_members(rows, size)
             if whole or last is None:
                 return pages.names_by_key(whole), last
@@ -206,7 +207,7 @@ class FrappeLms:
 
     def _enrollments(self, query: Mapping[str, Any]) -> Mapping[EffectKey, Enrolled]:
         answer = self._list(query)
-        rows = answers.rows(answer, _operation(pages.ENROLLMENT), texts=("name", "member", "course"))
+        rows = answers.rows(answer, f"list {pages.ENROLLMENT}", texts=("name", "member", "course"))
         return pages.enrolled_by_key(rows)
 
     def _flags(self, query: Mapping[str, Any], flag: str) -> dict[str, bool] | None:
@@ -214,7 +215,7 @@ class FrappeLms:
         answer = self._permitted(query)
         if answer is None:
             return None
-        found = answers.rows(answer, _operation(query["doctype"]), texts=("name",), flag=flag)
+        found = answers.rows(answer, f"list {query['doctype']}", texts=("name",), flag=flag)
         return pages.flags_by_name(found, flag)
 
     def _permitted(self, query: Mapping[str, Any]) -> Answer | None:
@@ -237,9 +238,9 @@ class FrappeLms:
             return None
         return answer
 
-    def _list(self, query: Mapping[str, Any], *, operation: str | None = None) -> Answer:
+    def _list(self, query: Mapping[str, Any], operation: str = "list") -> Answer:
         # POST: a long GET is refused, and a raw + becomes a space (FRAPPE, point 1).
-        name = operation or _operation(query["doctype"])
+        name = f"{operation} {query['doctype']}"
         return self._http.read(name, "POST", "/api/method/frappe.client.get_list", body=query)
 
     def _count(self) -> int | None:
@@ -250,9 +251,8 @@ class FrappeLms:
         return None if answer.status in _NOT_PERMITTED else answers.count(answer, operation)
 
     def _sample(self) -> list[dict[str, Any]]:
-        operation = f"sample {pages.ENROLLMENT}"
-        answer = self._list(pages.sample_query(_SAMPLE), operation=operation)
-        return answers.rows(answer, operation, texts=("name",))
+        answer = self._list(pages.sample_query(_SAMPLE), "sample")
+        return answers.rows(answer, f"sample {pages.ENROLLMENT}", texts=("name",))
 
     def _is_mine(self, members: set[str]) -> bool:
         """Whether the only learner shown is the key's own user: then the list proves nothing."""
@@ -281,7 +281,3 @@ def payment(enrollment: Enrollment) -> dict[str, Any]:
 
 def _number(amount: Decimal) -> int | float:
     return int(amount) if amount == amount.to_integral_value() else float(amount)
-
-
-def _operation(doctype: str) -> str:
-    return f"list {doctype}"

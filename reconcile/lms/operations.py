@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from reconcile.lms.http.client import Observer
 
-#: From the operation names of `frappe` to `domain.measures.OPERATIONS`.
+#: From the names of the LMS's requests to `metrics.measures.OPERATIONS`.
 PURPOSES = {
     "ping": "ping",
     "count LMS Enrollment": "sight",
@@ -20,15 +18,13 @@ PURPOSES = {
 }
 
 
-def purpose_of(operation: str) -> str:
-    """The purpose of a request by its operation's name; `other` for one that no run makes."""
-    return PURPOSES.get(operation, "other")
+def by_purpose(tell: Observer) -> Observer:
+    """An observer for `Http` that tells the purpose instead of the operation's name.
 
-
-def by_purpose(tell: Callable[[str, int | None, float], None]) -> Observer:
-    """An observer for `Http` that tells the purpose instead of the operation's name."""
+    It is `other` for a request that no run makes.
+    """
 
     def observe(operation: str, http_status: int | None, seconds: float) -> None:
-        tell(purpose_of(operation), http_status, seconds)
+        tell(PURPOSES.get(operation, "other"), http_status, seconds)
 
     return observe

@@ -1,15 +1,17 @@
-"""A dry run is the same run over ports that refuse to write: no `if dry_run` in the logic."""
+"""A dry run is the same run over ports that refuse to write: no `if dry_run` in the logic.
+
+What only reads is the real port's own method, taken over by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from reconcile.base.clock import Clock
 from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import (
-    AnyEnrollment,
     EffectKey,
     Enrolled,
     Enrollment,
@@ -17,8 +19,6 @@ from reconcile.domain.model import (
     Observation,
     Verdict,
 )
-from reconcile.domain.shop_queue import ShopJob, ShopQueue
-from reconcile.domain.unmarked import Unmarked
 from reconcile.run.answers import Created, EnrollAnswer
 from reconcile.run.leases import Lease, Leases
 from reconcile.run.options import Ports
@@ -30,9 +30,8 @@ from reconcile.run.ports import (
     Origin,
     RecentRun,
     Record,
-    Sight,
 )
-from reconcile.run.source import EnrollmentSource, Selection, WriteBack
+from reconcile.run.source import EnrollmentSource, WriteBack
 from reconcile.run.summary import RunSummary
 
 _WOULD_BE = "dry-run"
@@ -53,31 +52,9 @@ class ReadOnlySource:
     """Shows the orders; writes nothing back."""
 
     def __init__(self, inner: EnrollmentSource) -> None:
-        self._inner = inner
-
-    def scan(self, selection: Selection) -> Iterator[AnyEnrollment]:
-        """As the real one."""
-        return self._inner.scan(selection)
-
-    def read_again(self, enrollment_id: str) -> tuple[AnyEnrollment | None, ShopJob]:
-        """As the real one."""
-        return self._inner.read_again(enrollment_id)
-
-    def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
-        """As the real one."""
-        return self._inner.shop_jobs(enrollment_ids)
-
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
-        """As the real one."""
-        return self._inner.paid_orders(keys)
-
-    def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
-        """As the real one."""
-        return self._inner.unmarked(now, without=without)
-
-    def shop_queue(self, now: datetime) -> ShopQueue:
-        """As the real one."""
-        return self._inner.shop_queue(now)
+        self.scan, self.read_again = inner.scan, inner.read_again
+        self.shop_jobs, self.paid_orders = inner.shop_jobs, inner.paid_orders
+        self.unmarked, self.shop_queue = inner.unmarked, inner.shop_queue
 
     def end_settled_jobs(self, now: datetime) -> int:
         """Nothing is written."""
@@ -94,6 +71,7 @@ class ReadOnlyPlatform:
     def __init__(self, inner: LearningPlatform) -> None:
         self._inner = inner
         self._would_be: dict[EffectKey, str] = {}
+        self.ping, self.prove_sight, self.titles = inner.ping, inner.prove_sight, inner.titles
 
     @property
     def verified(self) -> bool:
@@ -104,18 +82,6 @@ class ReadOnlyPlatform:
     def requests(self) -> int:
         """As the real one."""
         return self._inner.requests
-
-    def ping(self) -> None:
-        """As the real one."""
-        self._inner.ping()
-
-    def prove_sight(self) -> Sight:
-        """As the real one."""
-        return self._inner.prove_sight()
-
-    def titles(self, courses: Collection[str]) -> Mapping[str, str]:
-        """As the real one."""
-        return self._inner.titles(courses)
 
     def breather(self) -> float:
         """Nothing is written, nothing is waited for."""
@@ -136,16 +102,12 @@ class ReadOnlyLeases:
     """Shows who has what; takes nothing."""
 
     def __init__(self, inner: Leases, clock: Clock) -> None:
-        self._inner = inner
+        self.peek = inner.peek
         self._clock = clock
 
     def take(self, keys: Sequence[EffectKey], run_id: str) -> Mapping[EffectKey, Lease]:
         """What could be taken."""
-        return self._inner.peek(keys)
-
-    def peek(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Lease]:
-        """As the real one."""
-        return self._inner.peek(keys)
+        return self.peek(keys)
 
     def fence(self, lease: Lease) -> bool:
         """Nothing will be written anyway."""
@@ -153,7 +115,7 @@ class ReadOnlyLeases:
 
     def hold(self, lease: Lease) -> datetime:
         """Nothing was written."""
-        return self._clock.now() + timedelta()
+        return self._clock.now()
 
     def release(self, leases: Sequence[Lease]) -> None:
         """Nothing was taken."""
@@ -165,8 +127,8 @@ class ReadOnlyLeases:
         """Leave the dead alone."""
 
 
-class NoAudit:
-    """An audit that remembers nothing and records nothing: where there is no audit database yet."""
+class _NotRecording:
+    """What an audit log does, not done."""
 
     def open_run(self, summary: RunSummary, origin: Origin) -> None:
         """Record nothing."""
@@ -181,10 +143,6 @@ class NoAudit:
     def close_dead_runs(self, *, origin: Origin, stale_before: datetime, at: datetime) -> Sequence[str]:
         """Close nothing."""
         return ()
-
-    def history(self, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
-        """Nothing is remembered."""
-        return {}
 
     def begin(self, intent: Intent) -> int:
         """Record nothing."""
@@ -204,44 +162,37 @@ class NoAudit:
     def record(self, records: Sequence[Record]) -> None:
         """Record nothing."""
 
-    def recent_runs(self) -> Sequence[RecentRun]:
-        """Nothing is remembered."""
-        return ()
-
     def open_attempts(self) -> Sequence[OpenAttempt]:
         """Nothing that this run may settle."""
         return ()
+
+    def intervene(self, intervention: Intervention) -> None:
+        """Record nothing."""
+
+
+class ReadOnlyAudit(_NotRecording):
+    """Remembers; records nothing."""
+
+    def __init__(self, inner: AuditLog) -> None:
+        self.history, self.given_access = inner.history, inner.given_access
+        self.recent_runs, self.ignored = inner.recent_runs, inner.ignored
+
+
+class NoAudit(_NotRecording):
+    """Remembers nothing and records nothing: where there is no audit database yet."""
+
+    def history(self, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
+        """Nothing is remembered."""
+        return {}
 
     def given_access(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
         """Nothing is remembered."""
         return frozenset()
 
-    def intervene(self, intervention: Intervention) -> None:
-        """Record nothing."""
+    def recent_runs(self) -> Sequence[RecentRun]:
+        """Nothing is remembered."""
+        return ()
 
     def ignored(self, *, now: datetime) -> Sequence[Intervention]:
         """Nothing is remembered."""
         return ()
-
-
-class ReadOnlyAudit(NoAudit):
-    """Remembers; records nothing."""
-
-    def __init__(self, inner: AuditLog) -> None:
-        self._inner = inner
-
-    def history(self, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
-        """As the real one."""
-        return self._inner.history(enrollment_ids)
-
-    def given_access(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
-        """As the real one."""
-        return self._inner.given_access(enrollment_ids)
-
-    def recent_runs(self) -> Sequence[RecentRun]:
-        """As the real one."""
-        return self._inner.recent_runs()
-
-    def ignored(self, *, now: datetime) -> Sequence[Intervention]:
-        """As the real one."""
-        return self._inner.ignored(now=now)

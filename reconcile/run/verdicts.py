@@ -8,13 +8,11 @@ from reconcile.domain.messages import sentence
 from reconcile.domain.model import (
     SYNC_STATUS,
     Confirm,
-    Defer,
     Enroll,
     GiveUp,
     MalformedEnrollment,
     Outcome,
     Reason,
-    Skip,
     Verdict,
     Wait,
 )
@@ -46,8 +44,7 @@ def verdict_without_write(entry: Surveyed) -> Verdict | None:
             if isinstance(entry.enrollment, MalformedEnrollment):
                 problems = "; ".join(entry.enrollment.problems)
             return Verdict(outcome=Outcome.FAILED, reason=reason, error=problems, flags=entry.flags)
-        case Skip(reason) | Defer(_, reason):
-            return Verdict(outcome=Outcome.SKIPPED, reason=reason, flags=entry.flags)
+    return Verdict(outcome=Outcome.SKIPPED, reason=entry.decision.reason, flags=entry.flags)
 
 
 def shared_verdict(entry: Surveyed, fate: Verdict) -> Verdict | None:

@@ -30,22 +30,19 @@ def connect(uri: str, database: str) -> Database[dict[str, Any]]:
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     )
     try:
-        return _client(uri).get_database(database, codec_options=options)
+        with store_errors("connecting"):
+            client: MongoClient[dict[str, Any]] = MongoClient(
+                uri,
+                appname="reconcile",
+                serverSelectionTimeoutMS=_SELECT_MS,
+                connectTimeoutMS=_CONNECT_MS,
+                socketTimeoutMS=_SOCKET_MS,
+            )
+        return client.get_database(database, codec_options=options)
     except ValueError:  # PyMongo's word for a port that is no number; its text may quote the URI
         raise ConfigurationError(
             ["MONGODB_URI is not usable (a host or port that cannot be)"], hint=URI_HINT
         ) from None
-
-
-def _client(uri: str) -> MongoClient[dict[str, Any]]:
-    with store_errors("connecting"):
-        return MongoClient(
-            uri,
-            appname="reconcile",
-            serverSelectionTimeoutMS=_SELECT_MS,
-            connectTimeoutMS=_CONNECT_MS,
-            socketTimeoutMS=_SOCKET_MS,
-        )
 
 
 def ping(database: Database[dict[str, Any]], *, within: float) -> None:

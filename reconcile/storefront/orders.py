@@ -10,18 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from pymongo import ReadPreference
+from bson import ObjectId
+from pymongo import DESCENDING, ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
 
 from reconcile.base.batched import batched
+from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.identity import normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
-from reconcile.domain.payments import spellings
 from reconcile.storefront.errors import store_errors
 from reconcile.storefront.ids import CHUNK, document_id
-from reconcile.storefront.order_times import is_unmarked
-from reconcile.storefront.reading import PROJECTION, OrderReader, orders_for
+from reconcile.storefront.order_times import instant, is_unmarked
+from reconcile.storefront.reading import PROJECTION, OrderReader, ids_named, orders_for
 from reconcile.storefront.retry_queue import RetryJob, RetryQueue
 from reconcile.storefront.source import JOURNALED
 
@@ -78,10 +79,9 @@ class MongoOrders:
         """The orders with this id, payment, checkout session, retry job or e-mail address, oldest first."""
         text = what.strip()
         address = normalise_email(text)
-        ids = [text, *self._queue.orders_of_jobs([text]), *self._queue.orders_sent_as([address])]
+        ids = [*ids_named([text], self._orders, self._queue), *self._queue.orders_sent_as([address])]
         queries: tuple[Document, ...] = (
             {"_id": {"$in": [document_id(each) for each in ids]}},
-            {"paymentId": {"$in": list(spellings(text))}},
             {"email": address},
             {"lmsContext.frappeEmail": address},
         )
@@ -94,6 +94,24 @@ class MongoOrders:
         with store_errors("reading an order"):
             document = self._orders.find_one({"_id": document_id(order_id)}, fields)
         return document is not None and is_unmarked(document, now)
+
+    def newest_paid_at(self) -> datetime | None:
+        """When the newest paid order was paid (index `status, timestamp`); None where there is none.
+
+        Raises StoreUnavailable also where that order does not tell.
+        """
+        with store_errors("reading the newest order"):
+            found = self._orders.find_one(
+                {"status": "paid"}, {"timestamp": 1}, sort=[("timestamp", DESCENDING)]
+            )
+        if found is None:
+            return None
+        at = instant(found.get("timestamp"))
+        if at is None and isinstance(found["_id"], ObjectId):
+            at = found["_id"].generation_time
+        if at is None:
+            raise StoreUnavailable("the newest order does not tell when it was paid")
+        return at
 
     def retry_jobs(self, order_id: str) -> list[RetryJob]:
         """The storefront's own retry jobs for an order, oldest first."""

@@ -11,8 +11,10 @@ from pymongo.collection import Collection
 from reconcile.base.batched import batched
 from reconcile.domain.identity import is_placeholder
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
+from reconcile.domain.payments import spellings
 from reconcile.domain.shop_queue import NO_JOB
 from reconcile.storefront.documents import EmailRule, parse_enrollment
+from reconcile.storefront.errors import store_errors
 from reconcile.storefront.ids import CHUNK, enrollment_id
 from reconcile.storefront.retry_queue import RetryQueue
 
@@ -76,6 +78,20 @@ class OrderReader:
             placeholders=self._placeholders,
             job_addresses=addresses,
         )
+
+
+def ids_named(names: Sequence[str], orders: Collection[Document], queue: RetryQueue) -> list[str]:
+    """The orders that people mean: by their own ids, by a payment, a checkout session or a retry job.
+
+    Ids that no order has may be among them.
+    """
+    found = [*names, *queue.orders_of_jobs(names)]
+    wanted = [spelling for name in names for spelling in spellings(name)]
+    with store_errors("reading orders"):
+        for chunk in batched(wanted, CHUNK):
+            paid = orders.find({"paymentId": {"$in": chunk}}, {"_id": 1})
+            found += [enrollment_id(document["_id"]) for document in paid]
+    return list(dict.fromkeys(found))
 
 
 def orders_for(

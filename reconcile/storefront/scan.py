@@ -27,6 +27,7 @@ from reconcile.domain.model import UNNAMED_LMS_ID
 from reconcile.run.source import Selection
 from reconcile.storefront.errors import store_errors
 from reconcile.storefront.ids import CHUNK, document_id
+from reconcile.storefront.order_times import PAID_EVENT
 from reconcile.storefront.reading import PROJECTION
 
 Document = dict[str, Any]
@@ -49,7 +50,13 @@ HALF_SYNCED = IndexModel(
     name="reconcile_half_synced",
     partialFilterExpression=_PAID,
 )
-INDEXES = (UNSYNCED, HALF_SYNCED)
+#: Paid at Stripe and never marked. Only orders that carry a Stripe event of a completed checkout are in the
+#: index: none of the abandoned ones, however many there are.
+_PAID_AT_STRIPE: Document = {"stripeEvents.eventType": PAID_EVENT}
+BY_UNMARKED = IndexModel(
+    [("status", ASCENDING)], name="reconcile_unmarked", partialFilterExpression=_PAID_AT_STRIPE
+)
+INDEXES = (UNSYNCED, HALF_SYNCED, BY_UNMARKED)
 
 
 def _clauses() -> Iterator[tuple[Document, bool]]:
@@ -77,6 +84,9 @@ UNNAMED: Document = _PAID | {
     "frappeSync.synced": True,
     "frappeSync.enrollmentId": UNNAMED_LMS_ID,
 }
+
+#: What may be unmarked: the storefront's other words for an order's status, and none at all.
+UNMARKED: Document = {"status": {"$in": ["pending", "failed", None]}, **_PAID_AT_STRIPE}
 
 #: How often one clause may lose its cursor before the run gives up.
 _LOST_CURSORS = 3

@@ -10,7 +10,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from reconcile.storefront import leases, retry_queue, scan, unmarked
+from reconcile.storefront import leases, retry_queue, scan
 from reconcile.storefront.errors import store_errors
 
 Document = dict[str, Any]
@@ -61,7 +61,7 @@ def _needed(database: Database[Document], collection: str, queue: str | None) ->
     # The storefront makes its own queue: where it has none yet, none is made for it.
     queues = retry_queue.existing(database, queue)
     return {
-        collection: [*scan.INDEXES, unmarked.INDEX, BY_LEARNER, BY_ACCOUNT],
+        collection: [*scan.INDEXES, BY_LEARNER, BY_ACCOUNT],
         **{name: list(retry_queue.INDEXES) for name in queues},
         leases.COLLECTION: [leases.TTL_INDEX],
     }

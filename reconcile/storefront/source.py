@@ -20,17 +20,16 @@ from reconcile.base import log
 from reconcile.base.batched import batched
 from reconcile.domain.identity import normalise_course, normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
-from reconcile.domain.payments import spellings
 from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
 from reconcile.domain.unmarked import Unmarked
 from reconcile.run.source import Selection, WriteBack
 from reconcile.storefront.documents import sync_state
 from reconcile.storefront.errors import store_errors
 from reconcile.storefront.ids import CHUNK, document_id, enrollment_id
-from reconcile.storefront.reading import PROJECTION, OrderReader, orders_for
+from reconcile.storefront.order_times import is_unmarked
+from reconcile.storefront.reading import PROJECTION, OrderReader, ids_named, orders_for
 from reconcile.storefront.retry_queue import RetryQueue
-from reconcile.storefront.scan import Scan
-from reconcile.storefront.unmarked import unmarked_orders
+from reconcile.storefront.scan import UNMARKED, Scan
 from reconcile.storefront.write_back import sync_update
 
 _log = log.get_logger(__name__)
@@ -71,7 +70,8 @@ class MongoSource:
         started = datetime.now(UTC)
         found = 0
         if selection.enrollment_ids:
-            selection = replace(selection, enrollment_ids=self._named(selection.enrollment_ids))
+            named = ids_named(selection.enrollment_ids, self._orders, self._queue)
+            selection = replace(selection, enrollment_ids=tuple(named))
         documents = self._scan.documents(selection, sent_as=self._sent_as(selection))
         for item in self._reader.read(documents, at_once=self._page_size):
             if item.sync.is_synced and not (selection.unnamed and item.sync.is_unnamed):
@@ -85,16 +85,6 @@ class MongoSource:
                 return
             found += 1
             yield item
-
-    def _named(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The orders that people mean: by their own ids, by a payment, a checkout session or a retry job."""
-        wanted = [spelling for name in names for spelling in spellings(name)]
-        found = [*names, *self._queue.orders_of_jobs(names)]
-        with store_errors("reading orders"):
-            for chunk in batched(wanted, CHUNK):
-                paid = self._orders.find({"paymentId": {"$in": chunk}}, {"_id": 1})
-                found += [enrollment_id(document["_id"]) for document in paid]
-        return tuple(dict.fromkeys(found))
 
     def _sent_as(self, selection: Selection) -> tuple[str, ...]:
         """The orders that the shop itself has sent to the LMS under the address that is asked for."""
@@ -122,7 +112,13 @@ class MongoSource:
 
     def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
         """The orders, but these ids, that are paid and were never marked as paid. One cheap query."""
-        return unmarked_orders(self._orders, self._reader, now, without=without)
+        found = Unmarked()
+        with store_errors("looking for paid orders that are not marked"):
+            candidates = (each for each in self._orders.find(UNMARKED, PROJECTION) if is_unmarked(each, now))
+            for item in self._reader.read(candidates):
+                if item.id not in without:
+                    found.add(item)
+        return found
 
     def shop_queue(self, now: datetime) -> ShopQueue:
         """How the storefront's own retry queue stands. A few cheap queries."""

@@ -17,8 +17,8 @@ from reconcile.base.errors import ConfigurationError, StoreUnavailable
 from reconcile.jobs.registry import job_named
 from reconcile.jobs.scheduler import Scheduler
 from reconcile.run.source import Selection
-from reconcile.storefront.newest import NewestSale
 from tests.acceptance.harness import until
+from tests.fakes.mongo_shop import mongo_orders
 from tests.fakes.receiver import closed_port
 from tests.integration.watched import MINUTES, Watched
 
@@ -241,7 +241,7 @@ def test_what_earlier_runs_say(watched: Watched) -> None:
 
 def test_the_newest_sale(watched: Watched) -> None:
     orders = watched.bench.database.enrollments
-    sale = NewestSale(watched.bench.database, collection="enrollments")
+    sale = mongo_orders(watched.bench.database)
     assert sale.newest_paid_at() is None
 
     watched.orders(3)

@@ -22,7 +22,7 @@ from reconcile.domain.model import (
     NotEnrolled,
     Reason,
 )
-from reconcile.lms.http.client import Answer
+from reconcile.lms.http.answer import Answer
 from reconcile.run.answers import AlreadyThere, Created, Refused
 from reconcile.sandbox.lms.faults import Fault
 from reconcile.sandbox.lms.server import FrappeStandIn

@@ -12,6 +12,7 @@ from pymongo.database import Database
 from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
 from reconcile.run.source import Selection
 from reconcile.storefront.retry_queue import NAMES, RetryQueue
+from reconcile.storefront.scan import UNMARKED
 from reconcile.storefront.setup import create_indexes, indexes
 from tests.fakes.mongo_shop import mongo_orders, mongo_source
 from tests.fakes.world import order
@@ -272,8 +273,7 @@ def test_what_is_unmarked_is_found_by_its_own_index(database: Shop) -> None:
     found = mongo_source(database).unmarked(NOW)
 
     assert sorted(item.id for item in found.samples) == sorted(wanted)
-    from reconcile.storefront.unmarked import QUERY
-
-    plan = database.command("explain", {"find": "enrollments", "filter": QUERY}, verbosity="executionStats")
+    query = {"find": "enrollments", "filter": UNMARKED}
+    plan = database.command("explain", query, verbosity="executionStats")
     assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
     assert plan["executionStats"]["totalDocsExamined"] <= 3

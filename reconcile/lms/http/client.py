@@ -18,10 +18,8 @@ from requests import Response, Session
 from reconcile import __version__
 from reconcile.base.errors import ProtocolViolation, ServiceUnavailable
 from reconcile.lms.http.answer import Answer
-from reconcile.lms.http.errors import CAUGHT, MAPPING, passes, to_error
+from reconcile.lms.http.errors import CAUGHT, passes, to_error
 from reconcile.lms.http.session import leaving_within, new_session
-
-__all__ = ["MAPPING", "Answer", "Http", "Observer"]
 
 #: Told after each request: operation, HTTP status (None where there was no answer), seconds.
 Observer = Callable[[str, int | None, float], None]
@@ -34,7 +32,7 @@ _RETRY_BASE = 0.2
 #: Connections idle for longer are not used again: what stands between may have forgotten them, and a
 #: write lost that way would count as unanswered and be held for minutes.
 _MAX_IDLE = 20.0
-#: Seconds beyond `timeout` after which a write does not leave any more (see `http_session`).
+#: Seconds beyond `timeout` after which a write does not leave any more (see `session`).
 _SLACK = 5.0
 _PIECE = 64 * 1024
 

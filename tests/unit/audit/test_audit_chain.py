@@ -104,6 +104,11 @@ def test_the_same_instant_has_the_same_digest_in_every_time_zone() -> None:
     assert chain.digest(("paid_at",), {"paid_at": elsewhere}) == chain.digest(("paid_at",), {"paid_at": NOON})
 
 
+def test_bytes_that_somebody_put_there_have_a_digest_too() -> None:
+    assert chain.digest(("error",), {"error": b"\xff"}) == _sha256('{"error":{"bytes":"ff"}}')
+    assert chain.digest(("error",), {"error": b"a"}) != chain.digest(("error",), {"error": "a"})
+
+
 @given(st.text())
 def test_what_is_hashed_is_what_a_database_holds(text: str) -> None:
     held = chain.plain(text)

@@ -261,3 +261,10 @@ def test_words_are_redacted_and_without_tags() -> None:
 
     assert exc_type(found) == "PermissionError"
     assert error_text(found).startswith("User l***@example.com does not have doctype access")
+
+
+def test_the_user_of_the_key_is_told_or_is_no_answer() -> None:
+    assert answers.user(answer(body={"message": "sam@example.com"}), "whoami") == "sam@example.com"
+    for odd in ("", None, 7, ["sam@example.com"]):
+        with pytest.raises(ProtocolViolation, match="no user"):
+            answers.user(answer(body={"message": odd}), "whoami")

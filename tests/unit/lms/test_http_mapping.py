@@ -15,7 +15,7 @@ from requests import exceptions as theirs
 from urllib3 import exceptions as below
 
 from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ServiceUnavailable
-from reconcile.lms.http.client import Answer
+from reconcile.lms.http.answer import Answer
 from reconcile.lms.http.errors import MAPPING, Fault, fault_of, to_error
 
 
