@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from reconcile.audit.process import is_alive
+from reconcile.audit.process import is_gone
 from reconcile.audit.schema import read_secret
 from reconcile.audit.store import Store
 from reconcile.audit.tables import outbox, people
@@ -122,7 +122,11 @@ class SqlOutbox:
         sending = outbox.c.status == MailStatus.SENDING.value
         with self._store.reading() as connection:
             found = connection.execute(select(outbox).where(sending)).all()
-        gone = [row for row in found if _is_gone(row, origin, stale_before)]
+        gone = [
+            row
+            for row in found
+            if is_gone(_sender(row), seen_from=origin, is_stale=row.claimed_at < stale_before)
+        ]
         if not gone:
             return []
         end = MailEnd(status=MailStatus.UNKNOWN, error="the process that was sending it is gone")
@@ -246,12 +250,8 @@ def _end(connection: Connection, enrollment_id: str, token: str, end: MailEnd, *
     return connection.execute(update(outbox).where(*this).values(**values)).rowcount
 
 
-def _is_gone(row: Row[Any], origin: Origin, stale_before: datetime) -> bool:
-    own = row.pid == origin.pid and row.process_started == origin.process_started
-    if row.host != origin.host or own:
-        # Of this very process: a mail whose end could not be recorded, in a scheduler.
-        return bool(row.claimed_at < stale_before)
-    return not is_alive(row.pid, row.process_started)
+def _sender(row: Row[Any]) -> Origin:
+    return Origin(host=row.host, pid=row.pid, process_started=row.process_started)
 
 
 def _stored(row: Row[Any]) -> Stored:

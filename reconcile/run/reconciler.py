@@ -33,7 +33,7 @@ from reconcile.run.abort import abort_reason
 from reconcile.run.batch import Batch
 from reconcile.run.enrolling import Enrolling
 from reconcile.run.guards import is_suddenly_empty, surge_limit
-from reconcile.run.heartbeat import Heartbeat
+from reconcile.run.heartbeat import heartbeat
 from reconcile.run.open_attempts import settle_leftovers
 from reconcile.run.options import Halt, Ports, RunOptions, RunResult
 from reconcile.run.pacing import LONGEST_PAUSE, Pacer
@@ -80,7 +80,7 @@ class Reconciler:
             self._close(summary, error)
             return self._tell(summary, error, known=options.known_trouble)
         try:
-            with Heartbeat(self._ports, summary.run_id, halt, every=min(options.lease_ttl / 3, 10.0)):
+            with heartbeat(self._ports, summary.run_id, halt, every=min(options.lease_ttl / 3, 10.0)):
                 self._reconcile(options, summary, halt)
         except ReconcileError as error:
             halt.fail(error)
