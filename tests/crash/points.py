@@ -52,6 +52,7 @@ NEVER = {
     "platform.titles",  # for the mail, after the run
     "audit.intervene",  # of people: `retry`, `ignore`, `drift --fix`, before their run
     "audit.ignored",  # for `ignore --list`
+    "audit.given_access",  # for `drift`
 }
 
 #: The run must last for the heartbeat to come.
