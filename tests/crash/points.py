@@ -43,6 +43,8 @@ READS: dict[str, tuple[int, ...]] = {
     "audit.history": (1,),
     "audit.recent_runs": (1,),
     "audit.open_attempts": (1,),
+    # Who asked to leave which order alone: asked for the orders that were never marked.
+    "audit.ignored": (1,),
 }
 
 #: Steps that an applied run never takes.
@@ -51,7 +53,6 @@ NEVER = {
     "leases.peek",  # only a dry run and `plan` look without taking
     "platform.titles",  # for the mail, after the run
     "audit.intervene",  # of people: `retry`, `ignore`, `drift --fix`, before their run
-    "audit.ignored",  # for `ignore --list`
     "audit.given_access",  # for `drift`
 }
 
