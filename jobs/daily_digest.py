@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from zoneinfo import ZoneInfo
 
 from reconcile.app.app import App
@@ -10,9 +9,9 @@ from reconcile.base.errors import ReconcileError
 from reconcile.domain.model import Outcome
 from reconcile.reports.digest import Digest, last_working_day
 from reconcile.reports.period import past
-from reconcile.run.source import Selection
 from reconcile.run.summary import ExitCode
 from reconcile.run.unmarked import find_unmarked
+from reconcile.story.unsynced import unsynced
 
 
 def run(app: App) -> int:
@@ -38,16 +37,13 @@ def run(app: App) -> int:
 
 
 def _count_backlog(app: App, digest: Digest) -> None:
-    """Page by page, so that memory stays the same whatever the backlog."""
+    """The backlog as it is now, with what the audit last said of it."""
     now = app.ports.clock.now()
     digest.unmarked = find_unmarked(app.ports.source, app.ports.audit, now)
     digest.queue = app.ports.source.shop_queue(now)
-    stream = app.ports.source.scan(Selection())
-    while page := list(islice(stream, app.settings.page_size)):
-        for item in page:
-            digest.backlog.add(item)
-        for history in app.ports.audit.history([item.id for item in page]).values():
-            if history.last_outcome is Outcome.FAILED:
-                digest.failed[history.last_reason] += 1
-            elif history.last_outcome is Outcome.WAITING:
-                digest.waiting[history.last_reason] += 1
+    for item, history in unsynced(app.ports.source, app.ports.audit, page_size=app.settings.page_size):
+        digest.backlog.add(item)
+        if history.last_outcome is Outcome.FAILED:
+            digest.failed[history.last_reason] += 1
+        elif history.last_outcome is Outcome.WAITING:
+            digest.waiting[history.last_reason] += 1

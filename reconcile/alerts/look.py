@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from reconcile.alerts.causes import Emptiness, RunEnd, Situation
@@ -14,13 +13,14 @@ from reconcile.base import log
 from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
 from reconcile.base.redaction import escape_controls, excerpt, mask_email, redact
-from reconcile.domain.model import NO_HISTORY, AnyEnrollment
+from reconcile.domain.model import AnyEnrollment
 from reconcile.run.options import RunOptions, RunResult
 from reconcile.run.ports import AuditLog
-from reconcile.run.source import EnrollmentSource, Selection
+from reconcile.run.source import EnrollmentSource
 from reconcile.run.summary import RunStatus
 from reconcile.run.unmarked import find_unmarked
 from reconcile.story.shop_texts import paid_word
+from reconcile.story.unsynced import unsynced
 
 if TYPE_CHECKING:
     from reconcile.alerts.book import SqlRunHistory
@@ -81,14 +81,11 @@ class Look:
         """Every unsynced order by its cause."""
         started = self._clock.monotonic()
         groups = Groups(now=self._clock.now(), alert_age=self._alert_age)
-        stream = self._source.scan(Selection())
-        while page := list(islice(stream, _PAGE)):
+        for item, history in unsynced(self._source, self._audit, page_size=_PAGE):
             # Asked to stop, or far too many: what was seen so far is a lower bound.
             if self._stop.is_set() or self._clock.monotonic() - started > self._longest:
                 return groups
-            histories = self._audit.history([item.id for item in page])
-            for item in page:
-                groups.add(item, histories.get(item.id, NO_HISTORY), line_of(item))
+            groups.add(item, history, line_of(item))
         groups.complete = True
         return groups
 

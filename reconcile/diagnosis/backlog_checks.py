@@ -6,18 +6,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from heapq import nlargest
-from itertools import islice
 
 from reconcile.base.redaction import mask_email
 from reconcile.diagnosis.checks import Check, ok, warning
 from reconcile.diagnosis.parts import Parts
 from reconcile.domain.identity import normalise_course
-from reconcile.domain.model import NO_HISTORY, MalformedEnrollment, SyncStatus
+from reconcile.domain.model import MalformedEnrollment, SyncStatus
 from reconcile.domain.unmarked import Unmarked
-from reconcile.run.source import Selection
 from reconcile.run.unmarked import find_unmarked
 from reconcile.story.backlog import Backlog
 from reconcile.story.shop_texts import UNMARKED_REMEDY, money, unmarked_line
+from reconcile.story.unsynced import unsynced
 
 _COURSES, _BACKLOG = "courses", "backlog"
 #: Causes of failure that are named one by one.
@@ -30,21 +29,18 @@ def backlog_checks(parts: Parts, *, page_size: int) -> Iterator[Check]:
     """Courses, statuses, the failed ones by cause, what was never marked. Raises what the ports raise."""
     backlog, given_up, courses = Backlog(), Backlog(), Counter[str]()
     causes: dict[str, Backlog] = {}
-    stream = parts.source.scan(Selection())
-    while page := list(islice(stream, page_size)):
-        histories = parts.audit.history([item.id for item in page])
-        for item in page:
-            backlog.add(item)
-            if isinstance(item, MalformedEnrollment):
-                causes.setdefault(item.reason.value, Backlog()).add(item)
-                continue
-            courses[item.course] += 1
-            if item.sync.status != SyncStatus.FAILED:
-                continue
-            if histories.get(item.id, NO_HISTORY).visits:
-                causes.setdefault(_short(item.sync.error), Backlog()).add(item)
-            else:
-                given_up.add(item)
+    for item, history in unsynced(parts.source, parts.audit, page_size=page_size):
+        backlog.add(item)
+        if isinstance(item, MalformedEnrollment):
+            causes.setdefault(item.reason.value, Backlog()).add(item)
+            continue
+        courses[item.course] += 1
+        if item.sync.status != SyncStatus.FAILED:
+            continue
+        if history.visits:
+            causes.setdefault(_short(item.sync.error), Backlog()).add(item)
+        else:
+            given_up.add(item)
     yield from _courses(courses, parts.lms.probe().courses() if parts.lms.verified else None)
     statuses = ", ".join(f"{count} {name}" for name, count in backlog.statuses().items() if count)
     yield ok(_BACKLOG, "sync status", statuses or "every paid order is synced")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import Protocol
 
+from reconcile.base.batched import batched
 from reconcile.base.errors import AuthenticationFailed, ConfigurationError
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Reason
 from reconcile.drift.findings import DriftKind, Finding, ghosts, roster_drift
@@ -117,8 +118,7 @@ def find_drift(orders: OrderBook, lms: Roster, memory: Memory, *, looked: Looked
 
 
 def _gone(orders: OrderBook, lms: Roster, memory: Memory, looked: Looked) -> Iterator[Finding]:
-    stream = orders.synced()
-    while portion := list(islice(stream, PORTION)):
+    for portion in batched(orders.synced(), PORTION):
         looked.orders += len(portion)
         seen = lms.enrolled(list(dict.fromkeys(order.key for order in portion)))
         missing = [order for order in portion if order.key not in seen]

@@ -7,20 +7,19 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
 
-from reconcile.domain.model import NO_HISTORY, MalformedEnrollment, Outcome
+from reconcile.domain.model import MalformedEnrollment, Outcome
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.domain.unmarked import Unmarked
 from reconcile.run.decision import shop_tries
 from reconcile.run.options import Ports
-from reconcile.run.source import Selection
 from reconcile.run.unmarked import find_unmarked
 from reconcile.story.backlog import Backlog
 from reconcile.story.runs import recent_runs
+from reconcile.story.unsynced import unsynced
 
 #: Runs that are shown.
 _LAST = 5
@@ -52,19 +51,15 @@ def current_status(
     now = ports.clock.now()
     unmarked = find_unmarked(ports.source, ports.audit, now)
     status = Status(now=now, unmarked=unmarked, queue=ports.source.shop_queue(now))
-    stream = ports.source.scan(Selection())
-    while page := list(islice(stream, page_size)):
-        histories = ports.audit.history([item.id for item in page])
-        for item in page:
-            status.backlog.add(item)
-            if isinstance(item, MalformedEnrollment):
-                status.unsendable.setdefault(item.reason.value, Backlog()).add(item)
-            history = histories.get(item.id, NO_HISTORY)
-            status.visits += history.visits
-            status.shop_tries += shop_tries(item, history)
-            # As the audit last saw it.
-            if history.last_outcome is Outcome.WAITING and history.last_reason is not None:
-                status.waiting[history.last_reason.value] += 1
+    for item, history in unsynced(ports.source, ports.audit, page_size=page_size):
+        status.backlog.add(item)
+        if isinstance(item, MalformedEnrollment):
+            status.unsendable.setdefault(item.reason.value, Backlog()).add(item)
+        status.visits += history.visits
+        status.shop_tries += shop_tries(item, history)
+        # As the audit last saw it.
+        if history.last_outcome is Outcome.WAITING and history.last_reason is not None:
+            status.waiting[history.last_reason.value] += 1
     with reading() as connection:
         status.last_runs = recent_runs(connection, _LAST) if connection is not None else []
     return status
