@@ -22,7 +22,7 @@ from reconcile.settings import Settings
 from reconcile.settings.schedule import host_and_port
 
 if TYPE_CHECKING:
-    from reconcile.metrics.metering import Metrics
+    from reconcile.metrics.metrics import Metrics
 
 _log = log.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Watching:
         address = host_and_port(self._settings.http)
         if address is None:
             return self
-        from reconcile.metrics.metering import Metrics
+        from reconcile.metrics.metrics import Metrics
 
         self._listener = Listener(
             address, {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._exposition}
@@ -113,7 +113,7 @@ class Watching:
         return Page(body=json.dumps(answer).encode() + b"\n", status=_status(ready), content_type=_JSON)
 
     def _exposition(self, accept: str) -> Page:
-        from reconcile.metrics.metering import exposition
+        from reconcile.metrics.metrics import exposition
 
         numbers = self.metrics.collect(datetime.now(UTC)) if self.metrics is not None else []
         text, content_type = exposition(numbers, accept=accept)
@@ -121,7 +121,7 @@ class Watching:
 
     def _first_look(self, metrics: Metrics) -> None:
         """How things stand before the first run."""
-        from reconcile.metrics.look import look
+        from reconcile.metrics.metering import look
 
         try:
             with build(self._settings, create_audit=False, stop=self._stop) as app:

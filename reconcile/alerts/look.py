@@ -81,6 +81,8 @@ class Look:
         """Every unsynced order by its cause."""
         started = self._clock.monotonic()
         groups = Groups(now=self._clock.now(), alert_age=self._alert_age)
+        if self._stop.is_set():
+            return groups
         for item, history in unsynced(self._source, self._audit, page_size=_PAGE):
             # Asked to stop, or far too many: what was seen so far is a lower bound.
             if self._stop.is_set() or self._clock.monotonic() - started > self._longest:

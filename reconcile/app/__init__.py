@@ -1,1 +1,4 @@
-"""The composition root: from settings to a working application."""
+"""The composition root: from settings to a working application.
+
+Begin at `build`; `parts` makes each port, `app` is what comes of it.
+"""

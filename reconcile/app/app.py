@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from reconcile.app.alerts import Alerts
-    from reconcile.app.mail import Mail
+    from reconcile.app.mail import MailParts
     from reconcile.app.parts import Shop
     from reconcile.drift.find import Looked
     from reconcile.drift.findings import Finding
@@ -56,7 +56,7 @@ class App:
         shop: Shop | None = None,
         lms: FrappeLms | None = None,
         notify: Notify | None = None,
-        mail: Mail | None = None,
+        mail: MailParts | None = None,
     ) -> None:
         self.settings = settings
         self.ports = ports

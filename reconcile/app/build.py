@@ -20,7 +20,7 @@ from reconcile.run.source import EnrollmentSource
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
-    from reconcile.metrics.metering import Metrics
+    from reconcile.metrics.metrics import Metrics
 
 
 def build(

@@ -18,7 +18,7 @@ from reconcile.templates.mail import read_templates
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mail:
+class MailParts:
     """What an application that mails learners has for it; no `outbox`: there is no audit database yet."""
 
     preview: MailPreview
@@ -26,7 +26,7 @@ class Mail:
     step: Mailing | None = None
 
 
-def set_up_mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail:
+def set_up_mail(settings: Settings, ports: Ports, stop: threading.Event) -> MailParts:
     """Let the audit log write the outbox, and put together what empties it. Raises AuditUnavailable."""
     composer = _composer(settings)
     outbox = step = None
@@ -43,7 +43,7 @@ def set_up_mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail
             stop=stop,
         )
     preview = MailPreview(outbox=outbox, composer=composer, platform=ports.platform, clock=ports.clock)
-    return Mail(preview=preview, outbox=outbox, step=step)
+    return MailParts(preview=preview, outbox=outbox, step=step)
 
 
 def _composer(settings: Settings) -> Composer:

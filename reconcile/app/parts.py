@@ -22,14 +22,14 @@ from reconcile.settings import Settings
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-    from reconcile.app.mail import Mail
-    from reconcile.diagnosis.parts import Parts as DiagnosisParts
+    from reconcile.app.mail import MailParts
+    from reconcile.diagnosis.systems import Systems
     from reconcile.lms.lms import FrappeLms
-    from reconcile.metrics.metering import Metrics
+    from reconcile.metrics.metrics import Metrics
     from reconcile.storefront.orders import MongoOrders
 
 
-def mail(settings: Settings, ports: Ports, stop: threading.Event) -> Mail | None:
+def mail(settings: Settings, ports: Ports, stop: threading.Event) -> MailParts | None:
     """Mail to the learner; None where it is off."""
     if not settings.mails:
         return None
@@ -42,7 +42,7 @@ def metering(metrics: Metrics | None, ports: Ports, stop: threading.Event) -> Fo
     """What counts each run; None where nobody reads the numbers."""
     if metrics is None:
         return None
-    from reconcile.metrics.look import Metering
+    from reconcile.metrics.metering import Metering
 
     return Metering(metrics, ports, stop=stop)
 
@@ -125,10 +125,10 @@ def audit(settings: Settings, opened: ExitStack, *, create: bool) -> AuditLog:
     return audit
 
 
-def to_diagnose(settings: Settings, opened: ExitStack) -> DiagnosisParts:
+def to_diagnose(settings: Settings, opened: ExitStack) -> Systems:
     """What `diagnose` looks at; an audit database that cannot be used is told of by a check of its own."""
     from reconcile.base.clock import SystemClock
-    from reconcile.diagnosis.parts import Parts as DiagnosisParts
+    from reconcile.diagnosis.systems import Systems
     from reconcile.run.dry_run import NoAudit
 
     found = shop(settings, opened)
@@ -137,7 +137,7 @@ def to_diagnose(settings: Settings, opened: ExitStack) -> DiagnosisParts:
         remembered = audit(settings, opened, create=False)
     except AuditUnavailable:
         remembered = NoAudit()
-    return DiagnosisParts(
+    return Systems(
         database=found.database,
         source=found.source,
         lms=platform(settings, opened, clock),

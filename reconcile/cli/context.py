@@ -17,7 +17,7 @@ from reconcile.run.summary import ExitCode
 if TYPE_CHECKING:
     from reconcile.app.app import App
     from reconcile.audit.store import Store
-    from reconcile.metrics.metering import Metrics
+    from reconcile.metrics.metrics import Metrics
     from reconcile.settings import Group, Settings
 
 

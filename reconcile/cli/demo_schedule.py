@@ -54,7 +54,7 @@ def run_day(script: Script | None = None) -> int:
 
 
 def _witness(script: Script, sandbox: Sandbox, mailbox: Mailbox, bell: Bell) -> Witness:
-    from reconcile.metrics.metering import Metrics
+    from reconcile.metrics.metrics import Metrics
     from reconcile.settings import Settings
 
     told = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reconcile.metrics.metering import Metrics
+    from reconcile.metrics.metrics import Metrics
     from reconcile.sandbox.day import Script
     from reconcile.sandbox.listeners import Bell, Mailbox
     from reconcile.sandbox.servers import Sandbox

@@ -24,7 +24,7 @@ from reconcile.story.words import plural
 if TYPE_CHECKING:
     from reconcile.mail.message import Mail
     from reconcile.mail.preview import Preview
-    from reconcile.metrics.metering import Metrics
+    from reconcile.metrics.metrics import Metrics
 
 _EPILOG = """\b
 Examples:
@@ -108,7 +108,7 @@ def _metering(path: Path | None) -> Iterator[Metrics | None]:
     if path is None:
         yield None
         return
-    from reconcile.metrics.metering import Metrics
+    from reconcile.metrics.metrics import Metrics
 
     metrics = Metrics()
     try:

@@ -41,8 +41,10 @@ def print_rows(rows: Iterable[Sequence[str]], columns: Mapping[str, int], *, hea
         for row in rows:
             portion.append(row)
             if len(portion) == _PORTION:
-                _print_table(portion, columns, header=header)
-                header, portion = False, []
+                # Taken out first: what breaks off the printing must not print it again.
+                full, portion = portion, []
+                _print_table(full, columns, header=header)
+                header = False
     finally:
         # Also what was found before a look broke off.
         if portion:

@@ -9,7 +9,7 @@ from heapq import nlargest
 
 from reconcile.base.redaction import mask_email
 from reconcile.diagnosis.checks import Check, ok, warning
-from reconcile.diagnosis.parts import Parts
+from reconcile.diagnosis.systems import Systems
 from reconcile.domain.identity import normalise_course
 from reconcile.domain.model import MalformedEnrollment, SyncStatus
 from reconcile.domain.unmarked import Unmarked
@@ -25,11 +25,11 @@ _MOST = 10
 _NAMED = 5
 
 
-def backlog_checks(parts: Parts, *, page_size: int) -> Iterator[Check]:
+def backlog_checks(systems: Systems, *, page_size: int) -> Iterator[Check]:
     """Courses, statuses, the failed ones by cause, what was never marked. Raises what the ports raise."""
     backlog, given_up, courses = Backlog(), Backlog(), Counter[str]()
     causes: dict[str, Backlog] = {}
-    for item, history in unsynced(parts.source, parts.audit, page_size=page_size):
+    for item, history in unsynced(systems.source, systems.audit, page_size=page_size):
         backlog.add(item)
         if isinstance(item, MalformedEnrollment):
             causes.setdefault(item.reason.value, Backlog()).add(item)
@@ -41,7 +41,7 @@ def backlog_checks(parts: Parts, *, page_size: int) -> Iterator[Check]:
             causes.setdefault(_short(item.sync.error), Backlog()).add(item)
         else:
             given_up.add(item)
-    yield from _courses(courses, parts.lms.probe().courses() if parts.lms.verified else None)
+    yield from _courses(courses, systems.lms.probe().courses() if systems.lms.verified else None)
     statuses = ", ".join(f"{count} {name}" for name, count in backlog.statuses().items() if count)
     yield ok(_BACKLOG, "sync status", statuses or "every paid order is synced")
     if given_up.unsynced:
@@ -54,7 +54,7 @@ def backlog_checks(parts: Parts, *, page_size: int) -> Iterator[Check]:
             _with_money(these, cause),
             "`reconcile report --view enrollments --outcome failed`, then `reconcile explain ID`",
         )
-    yield _unmarked(find_unmarked(parts.source, parts.audit, parts.clock.now()))
+    yield _unmarked(find_unmarked(systems.source, systems.audit, systems.clock.now()))
 
 
 def _with_money(these: Backlog, what: str) -> str:

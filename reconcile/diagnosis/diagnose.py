@@ -11,7 +11,7 @@ from reconcile.diagnosis.backlog_checks import backlog_checks
 from reconcile.diagnosis.checks import Check, Diagnosis, Grade, ok, problem, skipped
 from reconcile.diagnosis.lms_checks import key_checks, lms_checks
 from reconcile.diagnosis.mongo_checks import mongo_checks
-from reconcile.diagnosis.parts import Connect
+from reconcile.diagnosis.systems import Connect
 from reconcile.run.summary import ExitCode
 from reconcile.settings import Settings
 
@@ -37,17 +37,17 @@ def _checks(load: Callable[[], Settings], connect: Connect) -> Iterator[Check]:
     yield from audit_checks(settings)
     with ExitStack() as opened:
         try:
-            parts = connect(settings, opened)
+            systems = connect(settings, opened)
         except ConfigurationError as error:
             yield problem("mongodb", "address", "; ".join(error.problems), error.hint)
             return
-        found = list(mongo_checks(parts.database, settings))
+        found = list(mongo_checks(systems.database, settings))
         yield from found
-        lms = list(lms_checks(parts.lms, settings))
+        lms = list(lms_checks(systems.lms, settings))
         yield from lms
         broken = [check for check in (*found, *lms) if check.grade is Grade.PROBLEM]
         keys = (
-            list(key_checks(parts.lms, settings))
+            list(key_checks(systems.lms, settings))
             if not _has_problem(lms)
             else [skipped("key", "key", "the LMS does not answer")]
         )
@@ -56,7 +56,7 @@ def _checks(load: Callable[[], Settings], connect: Connect) -> Iterator[Check]:
             yield skipped("backlog", "backlog", "MongoDB, the LMS or the key is a problem")
             return
         try:
-            yield from backlog_checks(parts, page_size=settings.page_size)
+            yield from backlog_checks(systems, page_size=settings.page_size)
         except ReconcileError as error:
             yield problem("backlog", "backlog", str(error), error.hint, code=ExitCode.TEMPORARY)
 

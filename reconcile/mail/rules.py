@@ -1,4 +1,4 @@
-"""One mail to one learner: its states, what a mail server may answer, and what follows from it. Pure.
+"""One mail to a learner: what a server may answer, and which state (`domain.mail_status`) follows. Pure.
 
 pending ── claimed, committed ──> sending ── accepted ──────────────> sent
    ^                                 │ ├──── refused (5xx) ─────────> bounced

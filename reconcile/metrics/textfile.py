@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from reconcile.base import log
-from reconcile.metrics.metering import Metrics, exposition
+from reconcile.metrics.metrics import Metrics, exposition
 
 _log = log.get_logger(__name__)
 
@@ -106,7 +106,11 @@ def added(metrics: Sequence[Metric], text: str, *, since: float) -> Sequence[Met
 
     Raises ValueError, KeyError and OverflowError where the text is not what `exposition` writes.
     """
-    said = {family.name: _numbers(family) for family in text_string_to_metric_families(text)}
+    ours = {metric.name for metric in metrics}
+    families = [family for family in text_string_to_metric_families(text) if family.name in ours]
+    if not families:
+        raise ValueError("it holds no metrics of ours")
+    said = {family.name: _numbers(family) for family in families}
     both = [_added(metric, said.get(metric.name, {}), since) for metric in metrics]
     for metric, samples in zip(metrics, both, strict=True):
         metric.samples = samples

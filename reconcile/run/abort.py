@@ -1,4 +1,4 @@
-"""The word for why a run ended early, for `run --json` and the audit; runs that never began. Pure."""
+"""The word for why a run ended early, for `run --json` and the audit; runs that never began."""
 
 from __future__ import annotations
 

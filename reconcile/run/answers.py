@@ -149,7 +149,7 @@ def excuse(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome=Outcome.RETRYING, reason=reason, attempts=0)
 
 
-def judge(verdict: Verdict, *, visits_before: int, policy: RetryPolicy) -> Verdict:
+def give_up_if_used_up(verdict: Verdict, *, visits_before: int, policy: RetryPolicy) -> Verdict:
     """`retrying` becomes `failed` where this visit, after so many before it, was the last one."""
     if verdict.outcome is not Outcome.RETRYING or not verdict.attempts:
         return verdict

@@ -1,7 +1,7 @@
 """Whose fault is it? A run-level breaker over the writes of one run. Pure.
 
 A failure that hits one enrollment while others go through is that enrollment's own; failures that
-hit several enrollments in a row are the LMS's and cost nobody anything (DESIGN: a run, step 10).
+hit several enrollments in a row are the LMS's and cost nobody anything (ADR 6).
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """What should be done about one enrollment (`decide`), and whether it may still be (`obstacle`). Pure, total.
 
-The order of the rules is the policy: never for an unpaid order; not for one that a person has asked
-to leave alone; not while somebody else is at it;
-what the LMS already has is only confirmed; nothing is written for a key that is held; what waits
-for somebody outside uses up nothing; then our visits, then backoff, then enroll. What the storefront
-itself tried before uses up nothing of ours.
+The order of the rules is the policy: never for an unpaid order; not for one that a person has asked to
+leave alone; not while somebody else is at it; what the LMS already has is only confirmed; nothing is
+written for a key that is held; what waits for somebody outside uses up nothing; then our visits, then
+backoff, then enroll. What the storefront itself tried before uses up nothing of ours.
 """
 
 from __future__ import annotations

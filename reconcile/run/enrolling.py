@@ -14,7 +14,7 @@ from datetime import datetime
 from reconcile.base import log
 from reconcile.base.errors import RateLimited, ReconcileError, ServiceUnavailable, TooManyEnrolls
 from reconcile.domain.model import EffectKey, Enroll, Enrollment, Outcome, Reason, SyncStatus, Verdict
-from reconcile.run.answers import excuse, judge
+from reconcile.run.answers import excuse, give_up_if_used_up
 from reconcile.run.breaker import Breaker, may_be_excused
 from reconcile.run.options import Halt, Ports, RunOptions
 from reconcile.run.pacing import LONGEST_PAUSE, Pacer
@@ -230,7 +230,9 @@ class Enrolling:
             self._announce(write)
         if not write.again:
             # Before its second try nobody is given up on.
-            verdict = judge(verdict, visits_before=task.entry.history.visits, policy=self._options.policy)
+            verdict = give_up_if_used_up(
+                verdict, visits_before=task.entry.history.visits, policy=self._options.policy
+            )
         at = self._ports.clock.now()
         self._ports.audit.finish(
             attempt.attempt_id, verdict, run_id=self._run_id, at=at, http_status=attempt.http_status

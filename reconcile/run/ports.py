@@ -2,8 +2,8 @@
 
 Here the LMS and the audit; the storefront is in `source`, who may write in `leases`, time in `base.clock`.
 
-Adapters implement these; tests do so in memory, and one contract suite runs against both. Every method may
-raise what its docstring names and nothing else.
+The rooms of the systems outside implement these; tests do so in memory, and one contract suite runs against
+both. Every method may raise what its docstring names and nothing else.
 """
 
 from __future__ import annotations

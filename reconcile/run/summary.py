@@ -52,7 +52,7 @@ class AbortReason(StrEnum):
 MAX_ENROLLS = "max_enrolls"
 
 #: Seconds from payment to access that are told apart: a minute, the schedule, hours, days, a month.
-WAITS = (60, 300, 600, 1800, 3600, 4 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400, 30 * 86400)
+WAIT_BOUNDS = (60, 300, 600, 1800, 3600, 4 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400, 30 * 86400)
 
 _EXIT_OF_REASON = {
     Reason.UNAUTHORIZED.value: ExitCode.USAGE,
@@ -88,7 +88,9 @@ class RunSummary:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     verdicts: Counter[tuple[Outcome, Reason | None]] = field(default_factory=Counter)
-    waits: Histogram = field(default_factory=lambda: Histogram(bounds=WAITS))  #: paid to access, in seconds
+    waits: Histogram = field(
+        default_factory=lambda: Histogram(bounds=WAIT_BOUNDS)
+    )  #: paid to access, in seconds
     buried: int = 0  #: runs of dead processes that this one has closed as `crashed`
 
     def add(self, verdict: Verdict, *, paid_at: datetime | None = None, at: datetime | None = None) -> None:

@@ -45,8 +45,8 @@ class Attempt:
     retry_after: float | None = None  #: seconds
 
 
-#: Nothing was begun: the run is ending, or somebody else has the lease now.
-NotBegun = Verdict
+#: Nothing was sent: the order, another order for the pair or the lease is not as it was; its row says so.
+LeftAlone = Verdict
 
 
 class Writer:
@@ -71,7 +71,7 @@ class Writer:
         self._first_write = threading.Lock()
         self._look_failed = False
 
-    def write(self, entry: Surveyed, *, tried: int) -> Attempt | NotBegun | None:
+    def write(self, entry: Surveyed, *, tried: int) -> Attempt | LeftAlone | None:
         """Enroll once. `tried` writes were made for this order in this run before.
 
         Returns the attempt; a `skipped` verdict where the order or the lease changed under us; None
@@ -88,7 +88,7 @@ class Writer:
                 self._prove_by(entry, attempt)
             return attempt
 
-    def _write(self, entry: Surveyed, *, tried: int) -> Attempt | NotBegun | None:
+    def _write(self, entry: Surveyed, *, tried: int) -> Attempt | LeftAlone | None:
         if self._halt.is_set:
             return None
         enrollment, lease = _sendable(entry)

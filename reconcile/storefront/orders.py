@@ -79,9 +79,9 @@ class MongoOrders:
         """The orders with this id, payment, checkout session, retry job or e-mail address, oldest first."""
         text = what.strip()
         address = normalise_email(text)
-        ids = [*ids_named([text], self._orders, self._queue), *self._queue.orders_sent_as([address])]
+        sent = map(document_id, self._queue.orders_sent_as([address]))
         queries: tuple[Document, ...] = (
-            {"_id": {"$in": [document_id(each) for each in ids]}},
+            {"_id": {"$in": [*ids_named([text], self._orders, self._queue), *sent]}},
             {"email": address},
             {"lmsContext.frappeEmail": address},
         )

@@ -15,7 +15,7 @@ from reconcile.domain.payments import spellings
 from reconcile.domain.shop_queue import NO_JOB
 from reconcile.storefront.documents import EmailRule, parse_enrollment
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import CHUNK, enrollment_id
+from reconcile.storefront.ids import CHUNK, document_id, enrollment_id
 from reconcile.storefront.retry_queue import RetryQueue
 
 Document = dict[str, Any]
@@ -80,18 +80,18 @@ class OrderReader:
         )
 
 
-def ids_named(names: Sequence[str], orders: Collection[Document], queue: RetryQueue) -> list[str]:
-    """The orders that people mean: by their own ids, by a payment, a checkout session or a retry job.
+def ids_named(names: Sequence[str], orders: Collection[Document], queue: RetryQueue) -> list[object]:
+    """The `_id`s of the orders that people mean: by their own, a payment, a checkout session or a retry job.
 
-    Ids that no order has may be among them.
+    Some that no order has may be among them.
     """
-    found = [*names, *queue.orders_of_jobs(names)]
+    found = [document_id(name) for name in (*names, *queue.orders_of_jobs(names))]
     wanted = [spelling for name in names for spelling in spellings(name)]
     with store_errors("reading orders"):
         for chunk in batched(wanted, CHUNK):
             paid = orders.find({"paymentId": {"$in": chunk}}, {"_id": 1})
-            found += [enrollment_id(document["_id"]) for document in paid]
-    return list(dict.fromkeys(found))
+            found += [document["_id"] for document in paid]
+    return found
 
 
 def orders_for(

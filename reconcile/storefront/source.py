@@ -70,8 +70,9 @@ class MongoSource:
         started = datetime.now(UTC)
         found = 0
         if selection.enrollment_ids:
-            named = ids_named(selection.enrollment_ids, self._orders, self._queue)
-            selection = replace(selection, enrollment_ids=tuple(named))
+            named = map(enrollment_id, ids_named(selection.enrollment_ids, self._orders, self._queue))
+            both = dict.fromkeys((*selection.enrollment_ids, *named))
+            selection = replace(selection, enrollment_ids=tuple(both))
         documents = self._scan.documents(selection, sent_as=self._sent_as(selection))
         for item in self._reader.read(documents, at_once=self._page_size):
             if item.sync.is_synced and not (selection.unnamed and item.sync.is_unnamed):

@@ -20,7 +20,7 @@ from reconcile.storefront.retry_queue import RetryJob
 from reconcile.story.events import audit_events
 from reconcile.story.look import Look, look
 from reconcile.story.shop_texts import PAID, paid_word
-from reconcile.story.story import Event, Verdict, concluded
+from reconcile.story.story import Event, Outlook, concluded
 from reconcile.story.words import plural
 
 
@@ -44,7 +44,7 @@ class Explained:
     seen: Look
     history: History
     unmarked: bool  #: somebody has paid, and the order does not say so
-    verdict: Verdict
+    verdict: Outlook
     timeline: list[Event]
 
     @property

@@ -1,4 +1,4 @@
-"""The last runs, for `status`."""
+"""The last runs, for whoever tells of them or watches over them."""
 
 from __future__ import annotations
 

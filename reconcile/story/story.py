@@ -36,7 +36,7 @@ from reconcile.story.shop_texts import UNMARKED_REMEDY, minute
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Event:
-    """One line of the timeline; `at` is None where nobody has written down when."""
+    """One line of the timeline."""
 
     at: datetime
     who: str  #: shop, reconcile, or a person's account
@@ -44,7 +44,7 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Outlook:
     """What would become of the order now."""
 
     action: str  #: a decision's name; `none` where the order is synced or could not be looked at
@@ -81,60 +81,60 @@ def concluded(
     *,
     failure: str | None = None,
     unmarked: bool = False,
-) -> Verdict:
+) -> Outlook:
     """What happens next. `decision` is None for a synced order, or where the look failed (`failure`).
 
     `unmarked`: somebody has paid at Stripe, and the order does not say so.
     """
     if unmarked:
         step = "nothing by itself: somebody has paid at Stripe, and the shop never marked the order as paid"
-        return _verdict(Skip(Reason.NOT_PAID), step, UNMARKED_REMEDY.removesuffix("."))
+        return _outlook(Skip(Reason.NOT_PAID), step, UNMARKED_REMEDY.removesuffix("."))
     if not item.paid:
         inside = isinstance(observation, Enrolled)
         todo = "refunded? then remove the learner in the LMS (`reconcile drift`)" if inside else NOTHING
-        return _verdict(Skip(Reason.NOT_PAID), "nothing: only paid orders are enrolled", todo)
+        return _outlook(Skip(Reason.NOT_PAID), "nothing: only paid orders are enrolled", todo)
     if failure is not None:
-        return _verdict(None, "the next run looks again", "see to the failure; `reconcile diagnose` helps")
+        return _outlook(None, "the next run looks again", "see to the failure; `reconcile diagnose` helps")
     return _synced(observation) if decision is None else _decided(item, decision)
 
 
-def _decided(item: AnyEnrollment, decision: Decision) -> Verdict:
+def _decided(item: AnyEnrollment, decision: Decision) -> Outlook:
     match decision:
         case Confirm():
-            return _verdict(decision, "the next run writes the LMS's word into the order", NOTHING)
+            return _outlook(decision, "the next run writes the LMS's word into the order", NOTHING)
         case Enroll():
-            return _verdict(
+            return _outlook(
                 decision, "the next run gives access", "nothing, or `reconcile retry ID` to do it now"
             )
         case Wait(reason):
-            return _verdict(decision, "every run looks again; access follows by itself", REMEDIES[reason])
+            return _outlook(decision, "every run looks again; access follows by itself", REMEDIES[reason])
         case Defer(until, Reason.LEASE_HELD):
-            return _verdict(
+            return _outlook(
                 decision,
                 f"on hold after an unanswered write, the shop's or ours, until {minute(until)}",
                 NOTHING,
             )
         case Defer(until, _):
-            return _verdict(
+            return _outlook(
                 decision, f"tried again at {minute(until)}", "nothing, or `reconcile retry ID` to do it now"
             )
         case GiveUp(reason):
-            return _verdict(decision, f"nothing: {_why(item, reason)}", REMEDIES[reason])
-    return _verdict(decision, f"left alone for now: {SENTENCES[decision.reason]}", REMEDIES[decision.reason])
+            return _outlook(decision, f"nothing: {_why(item, reason)}", REMEDIES[reason])
+    return _outlook(decision, f"left alone for now: {SENTENCES[decision.reason]}", REMEDIES[decision.reason])
 
 
-def _synced(observation: Observation | None) -> Verdict:
+def _synced(observation: Observation | None) -> Outlook:
     if observation is None or isinstance(observation, (Enrolled, Unknown)):
-        return _verdict(None, "nothing: the order is synced", NOTHING)
-    return _verdict(
+        return _outlook(None, "nothing: the order is synced", NOTHING)
+    return _outlook(
         None,
         "nothing: the order says synced, but the LMS has no such enrollment, and that is left to people",
         "removed on purpose? else `reconcile drift --fix`",
     )
 
 
-def _verdict(decision: Decision | None, next_step: str, to_do: str) -> Verdict:
-    return Verdict(
+def _outlook(decision: Decision | None, next_step: str, to_do: str) -> Outlook:
+    return Outlook(
         action=action_of(decision) if decision is not None else "none",
         reason=getattr(decision, "reason", None),
         until=getattr(decision, "until", None),

@@ -145,3 +145,20 @@ def test_a_dry_run_is_not_counted(world: World, file: Path) -> None:
 
     assert "a dry run is none" in done.said
     assert not file.exists()
+
+
+@pytest.mark.parametrize("folder", ["missing", "there"])
+def test_somebody_elses_prometheus_setting_changes_nothing(
+    world: World, file: Path, tmp_path: Path, folder: str
+) -> None:
+    """It makes the library keep numbers in files, which a later process with the same number would find."""
+    (tmp_path / "there").mkdir()
+    settings = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / folder)}
+    world.order("sam@example.com")
+
+    for _ in range(2):
+        done = world.run("run", "--json", "--metrics-file", str(file), env=settings, code=0)
+        assert done.json["status"] == "completed"
+
+    assert runs(file) == {"completed": 2}
+    assert list((tmp_path / "there").iterdir()) == []

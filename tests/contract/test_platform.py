@@ -1,4 +1,4 @@
-"""LearningPlatform: the in-memory fake and the Frappe adapter over the stand-in through one suite."""
+"""LearningPlatform: the in-memory fake and the Frappe client over the stand-in through one suite."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_without_a_key_the_lms_says_that_somebody_is_there(case: Case) -> None:
     order = paid("student7")
     case.enroll_aside(order.key)
     if case.lms.verified:
-        return  # with a key the second look says it; adapters may answer as the LMS does
+        return  # with a key the second look says it; clients may answer as the LMS does
 
     assert isinstance(case.lms.enroll(order), AlreadyThere)
     assert case.copies(order.key) == 1

@@ -21,7 +21,7 @@ from reconcile.metrics.measures import (
     OPERATIONS,
     RUN_STATUSES,
 )
-from reconcile.metrics.metering import Metrics, exposition
+from reconcile.metrics.metrics import Metrics, exposition
 from tests.docs.documents import ROOT, first_cells, section
 from tests.docs.promql import FOREIGN, Exposed, labels_shown, metrics_of, problems
 from tests.fakes.world import NOON

@@ -8,7 +8,7 @@ from datetime import datetime
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from reconcile.metrics.metering import Metrics
+from reconcile.metrics.metrics import Metrics
 from tests.fakes.world import NOON
 
 Numbers = dict[tuple[str, ...], float]

@@ -1,4 +1,4 @@
-"""What the fault tests are written with: the real adapters in this process, against embedded servers."""
+"""What the fault tests are written with: the real edges in this process, against embedded servers."""
 
 from __future__ import annotations
 

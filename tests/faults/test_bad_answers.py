@@ -1,6 +1,6 @@
 """Bad answers of the LMS in whole runs: never an exception, never a wrong write, never a secret shown.
 
-They go through the real adapter as the bytes of a body.
+They go through the real LMS client as the bytes of a body.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def whatever_the_lms_says(via: Any, babble: list[tuple[int, bytes, dict[str, str
     client = FrappeLms(base_url="http://localhost", authorization=f"token {KEY}", via=via)
     client._http = http  # type: ignore[assignment]  # the bytes, without the socket
     orders = [*(order(name, courseId=COURSE) for name in LEARNERS), order("unpaid", status="pending")]
-    world = World(orders, lms=client)  # type: ignore[arg-type]  # the real adapter
+    world = World(orders, lms=client)  # type: ignore[arg-type]  # the real client
 
     with everything_logged() as lines:
         result = world.run(concurrency=2)

@@ -1,6 +1,6 @@
 """Every fault of the stand-in at every place of a run, by both paths: what it comes to, in numbers.
 
-The adapter is the real one, over a socket; orders, leases and audit are in memory. What is expected
+The LMS client is the real one, over a socket; orders, leases and audit are in memory. What is expected
 was derived from INTERFACE and FRAPPE 8 by hand, not from the code.
 """
 

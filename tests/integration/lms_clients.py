@@ -1,4 +1,4 @@
-"""What the adapter's tests need: clients of a stand-in, and an order to send."""
+"""What the LMS client's tests need: clients of a stand-in, and an order to send."""
 
 from __future__ import annotations
 

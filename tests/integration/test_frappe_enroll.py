@@ -1,4 +1,4 @@
-"""The Frappe adapter against the stand-in: both ways to enroll, and everything that breaks."""
+"""The Frappe client against the stand-in: both ways to enroll, and everything that breaks."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from reconcile.base.errors import ReconcileError
 from reconcile.domain.model import EffectKey
 from reconcile.lms.operations import PURPOSES, by_purpose
 from reconcile.metrics.measures import OPERATIONS
-from reconcile.metrics.metering import Metrics
+from reconcile.metrics.metrics import Metrics
 from reconcile.sandbox.lms.faults import Fault
 from reconcile.sandbox.lms.server import FrappeStandIn
 from tests.fakes.metrics import numbers

@@ -243,6 +243,13 @@ def test_an_order_is_found_by_whatever_people_have(database: Shop) -> None:
     assert scanned("nonsense") == set()
 
 
+def test_an_order_is_found_by_its_payment_whatever_its_id_is(database: Shop) -> None:
+    """An `_id` from the old shell is a double, which no text of it leads back to."""
+    database.enrollments.insert_one(order("1") | {"_id": 1.5, "paymentId": "pi_double"})
+
+    assert [item.payment_id for item in mongo_orders(database).look_up("pi_double")] == ["pi_double"]
+
+
 def test_the_other_direction_knows_whom_the_shop_has_sent(database: Shop) -> None:
     name = insert(database, email="other@example.com", status="paid")
     database.retry_jobs.insert_one(job(ObjectId(name)))

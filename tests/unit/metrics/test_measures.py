@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconcile.domain.model import EffectKey, Outcome, Reason, Verdict
 from reconcile.metrics.measures import ANSWERS, REASONS_OF, RUN_STATUSES, VERDICTS, answer_of
-from reconcile.metrics.metering import Metrics
+from reconcile.metrics.metrics import Metrics
 from reconcile.run.answers import Refused
 from reconcile.run.summary import RunSummary
 from tests.fakes.harness import World

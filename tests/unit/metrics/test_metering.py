@@ -1,238 +1,205 @@
-"""What is counted, how things stand, and the text that is scraped, read by the library's own parsers."""
+"""What follows a run: it is counted, and how things stand is looked at."""
 
 from __future__ import annotations
 
 import math
+import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
-from prometheus_client.parser import text_string_to_metric_families as plain
+from prometheus_client.samples import Sample
 
-from reconcile.domain.model import Outcome, Reason, Verdict
+from reconcile.base.errors import ServiceUnavailable, StoreUnavailable
 from reconcile.domain.shop_queue import ShopQueue
-from reconcile.metrics.measures import ANSWERS, JOB_EVENTS, NO_REASON, OPERATIONS, RUN_STATUSES, VERDICTS
-from reconcile.metrics.metering import Metrics, exposition
-from reconcile.run.summary import RunStatus, RunSummary
-from reconcile.storefront.documents import parse_enrollment
-from reconcile.story.backlog import Backlog
-from tests.fakes.metrics import numbers
-from tests.fakes.world import NOON, any_text_with_at, order
+from reconcile.metrics import metering as module
+from reconcile.metrics.metering import Metering, look
+from reconcile.metrics.metrics import Metrics
+from reconcile.run.follow_up import Finished, follow_up
+from reconcile.run.options import RunOptions, RunResult
+from tests.fakes.harness import World
+from tests.fakes.metrics import Numbers, numbers
+from tests.fakes.world import NOON, order
 
-SHOPS = ("reconcile_unmarked_orders", "reconcile_shop_jobs_open", "reconcile_shop_jobs_overdue")
-REQUESTS = "reconcile_lms_request_duration_seconds"
-KINDS = {
-    "reconcile_runs_total": "counter",
-    "reconcile_enrollments_total": "counter",
-    "reconcile_backlog": "gauge",
-    "reconcile_oldest_unsynced_seconds": "gauge",
-    "reconcile_unsynced_amount": "gauge",
-    "reconcile_unmarked_orders": "gauge",
-    "reconcile_shop_jobs_open": "gauge",
-    "reconcile_shop_jobs_overdue": "gauge",
-    "reconcile_run_duration_seconds": "histogram",
-    "reconcile_lms_request_duration_seconds": "histogram",
-    "reconcile_last_success_timestamp_seconds": "gauge",
-    "reconcile_paid_to_access_seconds": "histogram",
-    "reconcile_job_events_total": "counter",
-}
+UNKNOWN = pytest.approx(math.nan, nan_ok=True)
+NOT_LOOKED = {(status,): UNKNOWN for status in ("pending", "retrying", "failed", "unset")}
 
 
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(jobs=["nightly"])
+def runs(metrics: Metrics, status: str) -> float:
+    return metrics.value("reconcile_runs_total", status=status)
 
 
-def text_of(metrics: Metrics, accept: str = "") -> tuple[str, str]:
-    text, content_type = exposition(metrics.collect(NOON), accept=accept)
-    return text.decode(), content_type
+def backlog(metrics: Metrics) -> Numbers:
+    return numbers(metrics, "reconcile_backlog")
 
 
-def a_run(*verdicts: Verdict, status: RunStatus = RunStatus.COMPLETED, seconds: float = 7) -> RunSummary:
-    summary = RunSummary(run_id="r1", mode="apply", started_at=NOON)
-    for verdict in verdicts:
-        summary.add(verdict, paid_at=NOON - timedelta(hours=2), at=NOON + timedelta(seconds=3))
-    summary.close(status, at=NOON + timedelta(seconds=seconds))
-    return summary
+def a_backlog(*, pending: int = 0, failed: int = 0) -> Numbers:
+    return {("pending",): pending, ("retrying",): 0, ("failed",): failed, ("unset",): 0}
 
 
-def a_backlog(*changes: dict[str, object]) -> Backlog:
-    backlog = Backlog()
-    for number, change in enumerate(changes):
-        document = order(f"e{number}", **change)
-        backlog.add(parse_enrollment(document, enrollment_id=f"e{number}", email_rule=any_text_with_at))
-    return backlog
+def last_success(metrics: Metrics) -> float:
+    return metrics.value("reconcile_last_success_timestamp_seconds")
 
 
-def test_what_a_run_adds(metrics: Metrics) -> None:
-    summary = a_run(
-        Verdict(outcome=Outcome.ENROLLED),
-        Verdict(outcome=Outcome.RECOVERED),
-        Verdict(outcome=Outcome.ALREADY_ENROLLED),
-        Verdict(outcome=Outcome.WAITING, reason=Reason.MEMBER_MISSING),
-    )
-    summary.buried = 2
-
-    metrics.run_over(summary)
-    metrics.run_over(a_run(status=RunStatus.ABORTED, seconds=1))
-
-    runs = {("completed",): 1, ("aborted",): 1, ("interrupted",): 0, ("crashed",): 2}
-    assert numbers(metrics, "reconcile_runs_total") == runs
-    verdicts = numbers(metrics, "reconcile_enrollments_total")
-    assert verdicts["enrolled", NO_REASON] == 1
-    assert verdicts["waiting", "member_missing"] == 1
-    assert sum(verdicts.values()) == 4
-    # Who had access already did not get it from us: there is no telling how long they waited.
-    assert metrics.value("reconcile_paid_to_access_seconds_count") == 2
-    assert metrics.value("reconcile_paid_to_access_seconds_sum") == 2 * (2 * 3600 + 3)
-    assert metrics.value("reconcile_run_duration_seconds_count") == 2
-    assert metrics.value("reconcile_run_duration_seconds_sum") == 8
-    assert metrics.value("reconcile_last_success_timestamp_seconds") == NOON.timestamp() + 7
+def waited(metrics: Metrics) -> float:
+    return metrics.value("reconcile_paid_to_access_seconds_sum")
 
 
-def test_a_run_without_an_end_has_no_duration(metrics: Metrics) -> None:
-    metrics.run_over(RunSummary(run_id="r1", mode="apply", started_at=NOON, status=RunStatus.ABORTED))
-
-    assert metrics.value("reconcile_runs_total", status="aborted") == 1
-    assert metrics.value("reconcile_run_duration_seconds_count") == 0
+def enrolled(metrics: Metrics) -> float:
+    return metrics.value("reconcile_enrollments_total", outcome="enrolled", reason="none")
 
 
-def test_an_operation_that_nobody_knows_is_not_lost(metrics: Metrics) -> None:
-    metrics.request("who knows", 200, 0.1)
-
-    requests = numbers(metrics, f"{REQUESTS}_count")
-    assert requests["other", "2xx"] == 1
-    assert set(requests) == {(operation, answer) for operation in OPERATIONS for answer in ANSWERS}
+def standing(metrics: Metrics) -> dict[str, list[Sample]]:
+    """All that is no count."""
+    return {each.name: each.samples for each in metrics.collect(NOON) if each.type == "gauge"}
 
 
-def test_how_things_stand(metrics: Metrics) -> None:
-    def oldest(hours: int) -> float:
-        now = NOON + timedelta(hours=hours)
-        return numbers(metrics, "reconcile_oldest_unsynced_seconds", now=now)[()]
-
-    assert math.isnan(oldest(0))
-
-    metrics.saw(a_backlog({"amount": 10, "currency": "eur"}, {"amount": 5}))
-    backlog = {("pending",): 2, ("retrying",): 0, ("failed",): 0, ("unset",): 0}
-    assert numbers(metrics, "reconcile_backlog") == backlog
-    assert numbers(metrics, "reconcile_unsynced_amount") == {("eur",): 10, ("usd",): 5}
-    assert oldest(0) == 86400
-    # It grows though nobody looks again.
-    assert oldest(1) == 86400 + 3600
-    assert oldest(-48) == 0
-
-    metrics.saw(a_backlog())
-    assert numbers(metrics, "reconcile_unsynced_amount") == {("eur",): 0, ("usd",): 0}
-    assert oldest(1) == 0
+def metered(world: World) -> tuple[Metrics, RunResult]:
+    metrics = Metrics()
+    step = Metering(metrics, world.ports, stop=world.stop)
+    options = RunOptions()
+    result = world.run()
+    follow_up([step], Finished(options=options, result=result))
+    return metrics, result
 
 
-def test_success_never_goes_back(metrics: Metrics) -> None:
-    metrics.succeeded(NOON)
-    metrics.succeeded(NOON - timedelta(hours=1))
+def test_a_run_is_counted_and_the_backlog_seen() -> None:
+    world = World([order("e1"), order("e2", email="broken")])
+    metrics, result = metered(world)
 
-    assert metrics.value("reconcile_last_success_timestamp_seconds") == NOON.timestamp()
-
-
-def test_a_number_that_there_is_not(metrics: Metrics) -> None:
-    with pytest.raises(KeyError):
-        metrics.value("reconcile_runs_total", status="well")
-
-
-def test_what_was_collected_is_the_callers_own(metrics: Metrics) -> None:
-    for metric in metrics.collect(NOON):
-        metric.samples.clear()
-    before = metrics.collect(NOON)
-    metrics.run_broke()
-
-    runs = {("completed",): 0, ("aborted",): 1, ("interrupted",): 0, ("crashed",): 0}
-    assert numbers(metrics, "reconcile_runs_total") == runs
-    assert set(numbers(before, "reconcile_runs_total").values()) == {0}
+    assert runs(metrics, "completed") == 1
+    assert enrolled(metrics) == result.summary.outcomes["enrolled"] == 1
+    assert waited(metrics) == 86400
+    assert backlog(metrics) == a_backlog(failed=1)
+    assert last_success(metrics) == NOON.timestamp()
 
 
-def test_every_label_value_is_there_from_the_beginning_with_0(metrics: Metrics) -> None:
-    assert numbers(metrics, "reconcile_runs_total") == {(status,): 0 for status in RUN_STATUSES}
-    assert numbers(metrics, "reconcile_enrollments_total") == dict.fromkeys(VERDICTS, 0)
-    requests = {(operation, answer): 0 for operation in OPERATIONS for answer in ANSWERS}
-    assert numbers(metrics, f"{REQUESTS}_count") == requests
-    events = {("nightly", event): 0 for event in JOB_EVENTS}
-    assert numbers(metrics, "reconcile_job_events_total") == events
-    for name in ("run_duration", "paid_to_access"):
-        assert numbers(metrics, f"reconcile_{name}_seconds_count") == {(): 0}
-    assert numbers(metrics, "reconcile_last_success_timestamp_seconds") == {(): 0}
+def test_the_wait_ends_when_the_access_was_given_not_when_the_page_was() -> None:
+    """One of two waits for its second try; the other was in the course before."""
+    world = World([order("e1"), order("e2")])
+    real, slow = world.lms.enroll, []
+
+    def enroll(enrollment: Any) -> Any:
+        if enrollment.id == "e1" and not slow:
+            slow.append(enrollment.id)
+            raise ServiceUnavailable("busy")
+        return real(enrollment)
+
+    world.lms.enroll = enroll  # type: ignore[method-assign]
+    metrics, _ = metered(world)
+
+    assert slow == ["e1"]
+    assert enrolled(metrics) == 2
+    assert waited(metrics) == 86400 + 86400 + 2.0
+    by_audit = [row.finished_at for row in world.audit.attempts.values() if row.number == 1]
+    assert min(finished for finished in by_audit if finished) == NOON
 
 
-def test_what_nobody_has_looked_at_is_no_number(metrics: Metrics) -> None:
-    backlog = numbers(metrics, "reconcile_backlog")
-    assert set(backlog) == {("pending",), ("retrying",), ("failed",), ("unset",)}
-    unknown = list(backlog.values())
-    for name in ("reconcile_oldest_unsynced_seconds", "reconcile_unsynced_amount", *SHOPS):
-        found = numbers(metrics, name).values()
-        assert found
-        unknown += found
-    assert all(math.isnan(number) for number in unknown)
+def test_what_the_shop_leaves_undone_is_seen() -> None:
+    event = {"eventType": "checkout.session.completed", "processedAt": NOON - timedelta(hours=2)}
+    world = World([order("e1", status="pending", stripeEvents=[event])])
+    world.source.queue = ShopQueue(collection="retry_jobs", open=3, overdue=2)
+    metrics, _ = metered(world)
+
+    shop = ("reconcile_unmarked_orders", "reconcile_shop_jobs_open", "reconcile_shop_jobs_overdue")
+    assert [metrics.value(name) for name in shop] == [1, 3, 2]
 
 
-def test_what_the_shop_leaves_undone(metrics: Metrics) -> None:
-    metrics.saw_shop(unmarked=3, queue=ShopQueue(collection="retry_jobs", open=12, overdue=9))
+def test_runs_found_dead_are_counted_as_crashed() -> None:
+    world = World([order("e1")])
+    world.run()
+    (first,) = world.audit.runs.values()
+    first.summary.status = first.status = type(first.status).RUNNING
+    world.clock.advance(3600)
 
-    assert [metrics.value(name) for name in SHOPS] == [3, 12, 9]
+    metrics, _ = metered(world)
 
-
-def test_an_empty_backlog_is_0(metrics: Metrics) -> None:
-    metrics.saw(Backlog())
-
-    assert set(numbers(metrics, "reconcile_backlog").values()) == {0}
-    assert numbers(metrics, "reconcile_oldest_unsynced_seconds") == {(): 0}
-    assert numbers(metrics, "reconcile_unsynced_amount") == {("usd",): 0}
+    assert (runs(metrics, "crashed"), runs(metrics, "completed")) == (1, 1)
 
 
-def test_a_histogram_is_cumulative_and_ends_at_infinity(metrics: Metrics) -> None:
-    for seconds in (0.01, 0.3, 99.0):
-        metrics.request("enroll", None, seconds)
-    text, _ = text_of(metrics)
+def test_a_run_that_aborts_is_counted_and_the_backlog_seen_all_the_same() -> None:
+    world = World([order("e1")])
+    world.lms.down = ServiceUnavailable("gone")
+    metrics, _ = metered(world)
 
-    buckets = {
-        sample.labels["le"]: sample.value
-        for family in plain(text)
-        for sample in family.samples
-        if sample.name == f"{REQUESTS}_bucket"
-        and (sample.labels["operation"], sample.labels["status"]) == ("enroll", "none")
-    }
-    assert (buckets["0.025"], buckets["0.25"], buckets["0.5"], buckets["30.0"]) == (1, 1, 2, 2)
-    assert list(buckets)[-1] == "+Inf"
-    assert buckets["+Inf"] == 3
-    # The library would write 2.592e+06, which is another series.
-    assert 'reconcile_paid_to_access_seconds_bucket{le="2592000.0"} 0.0' in text
+    assert (runs(metrics, "aborted"), runs(metrics, "completed")) == (1, 0)
+    assert backlog(metrics) == a_backlog(pending=1)
+    assert last_success(metrics) == 0
 
 
-def test_open_metrics_where_it_is_asked_for(metrics: Metrics) -> None:
-    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
-    text, content_type = text_of(metrics, accept)
+def test_without_mongodb_what_was_known_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World([order("e1", email="broken")])
+    metrics, _ = metered(world)
+    before = standing(metrics)
 
-    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
-    assert [family.name for family in open_metrics(text)] == [name.removesuffix("_total") for name in KINDS]
+    def gone(*_: object) -> object:
+        raise StoreUnavailable("no MongoDB")
 
+    monkeypatch.setattr(world.source, "scan", gone)
+    step = Metering(metrics, world.ports, stop=world.stop)
+    follow_up([step], Finished(options=RunOptions(), result=world.run()))
+    look(metrics, world.ports, stop=world.stop)
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain;version=0.0.4", "nonsense;;,;q="])
-def test_the_plain_format_else(accept: str, metrics: Metrics) -> None:
-    text, content_type = text_of(metrics, accept)
-
-    assert content_type.startswith("text/plain; version=0.0.4")
-    # Its names are those that were promised; nothing says when a counter was made.
-    assert [family.name for family in plain(text)] == [name.removesuffix("_total") for name in KINDS]
-    assert "_created" not in text
-
-
-def test_each_metric_says_what_it_is(metrics: Metrics) -> None:
-    text, _ = text_of(metrics)
-
-    for family, kind in zip(plain(text), KINDS.values(), strict=True):
-        assert family.type == kind
-        assert family.documentation.endswith(".")
+    assert runs(metrics, "aborted") == 1
+    assert standing(metrics) == before
 
 
-def test_the_global_registry_stays_as_it_is(metrics: Metrics) -> None:
-    text_of(metrics)
+def test_without_the_audit_the_backlog_is_seen() -> None:
+    world = World([order("e1")])
+    world.audit.broken = True
+    metrics, _ = metered(world)
 
-    assert not [metric.name for metric in REGISTRY.collect() if metric.name.startswith("reconcile")]
+    assert runs(metrics, "aborted") == 1
+    assert backlog(metrics) == a_backlog(pending=1)
+
+
+def test_another_processs_success_counts() -> None:
+    world = World([order("e1", email="broken")])
+    world.run()
+    world.clock.advance(60)
+    metrics = Metrics()
+
+    look(metrics, world.ports, stop=threading.Event())
+
+    assert last_success(metrics) == NOON.timestamp()
+    assert set(numbers(metrics, "reconcile_runs_total").values()) == {0}
+
+
+def test_a_process_that_drains_does_not_look() -> None:
+    world = World([order("e1")])
+    world.stop.set()
+    metrics, result = metered(world)
+
+    assert result.summary.status == "interrupted"
+    assert runs(metrics, "interrupted") == 1
+    assert backlog(metrics) == NOT_LOOKED
+
+
+def test_a_signal_ends_the_look() -> None:
+    world = World([order("e1")])
+    stop = threading.Event()
+    stop.set()
+    metrics = Metrics()
+
+    look(metrics, world.ports, stop=stop)
+
+    assert backlog(metrics) == NOT_LOOKED
+
+
+def test_a_look_that_takes_too_long_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World([order("e1"), order("e2")])
+    real = world.source.scan
+
+    def slow(selection: Any) -> Any:
+        for item in real(selection):
+            world.clock.advance(module.LONGEST_LOOK)
+            yield item
+
+    monkeypatch.setattr(world.source, "scan", slow)
+    metrics = Metrics()
+    look(metrics, world.ports, stop=threading.Event())
+
+    assert backlog(metrics) == NOT_LOOKED
+    assert "takes too long" in caplog.text

@@ -16,7 +16,7 @@ from reconcile.domain.model import Outcome, Verdict
 from reconcile.domain.shop_queue import ShopQueue
 from reconcile.metrics import textfile
 from reconcile.metrics.measures import JOB_EVENTS, OPERATIONS, VERDICTS
-from reconcile.metrics.metering import Metrics, exposition
+from reconcile.metrics.metrics import Metrics, exposition
 from reconcile.metrics.textfile import add_to_file, added
 from reconcile.run.summary import RunStatus, RunSummary
 from reconcile.storefront.documents import parse_enrollment
@@ -85,6 +85,15 @@ def test_each_run_adds_its_own(path: Path) -> None:
     assert read(path, "reconcile_last_success_timestamp_seconds") == NOON.timestamp() + 3
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_others_have_put_there_is_nothing_to_us(path: Path) -> None:
+    add_to_file(path, a_run(), now=NOON)
+    path.write_text(path.read_text() + "other_gauge -5\nother_endless +Inf\n")
+
+    add_to_file(path, a_run(), now=NOON)
+
+    assert runs(path)["completed"] == 2
 
 
 def test_what_could_not_be_looked_at_stays(path: Path) -> None:

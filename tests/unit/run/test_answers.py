@@ -28,7 +28,7 @@ from reconcile.run.answers import (
     Unserved,
     conclude,
     excuse,
-    judge,
+    give_up_if_used_up,
 )
 from reconcile.run.breaker import Breaker, may_be_excused
 from reconcile.run.retry import RetryPolicy
@@ -159,7 +159,7 @@ def test_the_last_visit_makes_it_failed(
 ) -> None:
     verdict = Verdict(outcome=outcome, attempts=attempts)
 
-    assert judge(verdict, visits_before=visits, policy=RetryPolicy()).outcome is expected
+    assert give_up_if_used_up(verdict, visits_before=visits, policy=RetryPolicy()).outcome is expected
 
 
 def test_the_breaker_counts_distinct_enrollments_in_a_row() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class Systems:
     """Nothing of it is contacted yet but the audit, which remembers nothing where it cannot be read."""
 
     database: Database[dict[str, Any]]
@@ -30,4 +30,4 @@ class Parts:
 
 
 #: Opens them as the settings say, to be closed with the stack. Raises ConfigurationError.
-Connect = Callable[[Settings, ExitStack], Parts]
+Connect = Callable[[Settings, ExitStack], Systems]

@@ -1,4 +1,4 @@
-"""The Frappe adapter against the stand-in: keys, sight, and looks at many learners."""
+"""The Frappe client against the stand-in: keys, sight, and looks at many learners."""
 
 from __future__ import annotations
 
