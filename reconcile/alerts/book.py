@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from reconcile.alerts.decision import AlertState
 from reconcile.alerts.memory import told
-from reconcile.audit.store import Store
+from reconcile.audit.store import Store, insert_new
 from reconcile.audit.tables import alerts, runs
 from reconcile.run.summary import RunStatus
 
@@ -40,10 +39,9 @@ class SqlAlertBook:
         """Take the right to tell of this cause; None where somebody else has told it or is about to."""
         token = uuid.uuid4().hex
         with self._store.writing() as connection:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
             if before is None:
                 new = _row(AlertState(first_seen_at=now)) | {"alert_key": key}
-                connection.execute(dialect.insert(alerts).on_conflict_do_nothing().values(**new))
+                insert_new(connection, alerts, [new])
             changed = connection.execute(
                 update(alerts)
                 .where(_is(key, before), _is_free(now))

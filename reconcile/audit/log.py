@@ -15,7 +15,6 @@ from operator import attrgetter
 from typing import Any, Literal, Self, overload
 
 from sqlalchemy import Connection, case, insert, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from reconcile.audit import interventions as audit_interventions
 from reconcile.audit import rows
@@ -24,7 +23,7 @@ from reconcile.audit.chain.links import chained, seal_opening, seal_runs
 from reconcile.audit.history import given_access, histories
 from reconcile.audit.process import is_gone
 from reconcile.audit.schema import BUSY_TIMEOUT, open_store, read_secret
-from reconcile.audit.store import Store
+from reconcile.audit.store import Store, insert_new
 from reconcile.audit.tables import attempts, people, runs
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention
@@ -269,7 +268,4 @@ def _remember_people(connection: Connection, addresses: Mapping[str, str]) -> No
         return
     # Sorted: two transactions that add the same people in another order would wait for each other.
     values = [{"person_key": key, "email": email} for key, email in sorted(addresses.items())]
-    if connection.dialect.name == "postgresql":
-        connection.execute(postgresql.insert(people).on_conflict_do_nothing(), values)
-    else:
-        connection.execute(sqlite.insert(people).on_conflict_do_nothing(), values)
+    insert_new(connection, people, values)

@@ -16,11 +16,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from reconcile.audit.process import is_gone
 from reconcile.audit.schema import read_secret
-from reconcile.audit.store import Store
+from reconcile.audit.store import Store, insert_new
 from reconcile.audit.tables import outbox, people
 from reconcile.base.redaction import excerpt
 from reconcile.domain.mail_status import MailStatus
@@ -76,12 +75,8 @@ def post(connection: Connection, attempts: Iterable[Mapping[Any, Any]]) -> None:
     Once for an LMS enrollment as well: two orders may both be found to have led to it.
     """
     rows = [_row(attempt) for attempt in attempts if _is_owed(attempt)]
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        connection.execute(postgresql.insert(outbox).on_conflict_do_nothing(), rows)
-    else:
-        connection.execute(sqlite.insert(outbox).on_conflict_do_nothing(), rows)
+    if rows:
+        insert_new(connection, outbox, rows)
 
 
 def _is_owed(attempt: Mapping[Any, Any]) -> bool:
