@@ -12,16 +12,34 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconcile.base.errors import ProtocolViolation, ServiceUnavailable
+from reconcile.base.errors import AmbiguousWrite, ProtocolViolation, ServiceUnavailable
 from reconcile.base.redaction import excerpt
 from reconcile.domain.identity import normalise_name
 from reconcile.domain.model import EffectKey, Reason
-from reconcile.lms.errors import NOT_FRAPPE, and_said, check_status, error_text, exc_type, sentences
+from reconcile.lms.errors import (
+    NOT_FRAPPE,
+    and_said,
+    check_status,
+    error_text,
+    exc_type,
+    in_its_own_words,
+    sentences,
+)
 from reconcile.lms.http.answer import Answer
-from reconcile.run.answers import AlreadyThere, Created, EnrollAnswer, Refused
+from reconcile.run.answers import (
+    AlreadyThere,
+    Created,
+    CreatedMany,
+    EnrollAnswer,
+    ManyAnswer,
+    Refused,
+    RefusedMany,
+)
 
 CONFIRM_METHOD = "lms.lms.payment_confirmation.confirm_payment"
 _NAME_LIMIT = 140  # Frappe names are varchar(140)
+#: Statuses that say of a single write that it was not done, whoever answered.
+_NOT_DONE = frozenset({408, 409, 417, 500, 501})
 _ALREADY = re.compile(r"already.*enrolled", re.IGNORECASE)
 _NO_USER = re.compile(r"user.*not found", re.IGNORECASE)
 _NO_COURSE = re.compile(r"course.*not found", re.IGNORECASE)
@@ -128,6 +146,30 @@ def created(answer: Answer, key: EffectKey) -> EnrollAnswer:
     if _names(member, course) != _names(key.member, key.course):
         raise _shape(answer, operation, "a document for somebody else or another course")
     return Created(lms_id=name, http_status=answer.status)
+
+
+def created_many(answer: Answer, count: int) -> ManyAnswer:
+    """What creating `count` LMS Enrollments in one request answered (FRAPPE 5.4).
+
+    So much hangs on one answer that only Frappe's own words count as a refusal: whoever else answers
+    (a worker that died, a proxy) leaves open what was done. Raises AmbiguousWrite then, ProtocolViolation
+    for a success without a name of its own for each, otherwise as `check_status`.
+    """
+    operation = "create LMS Enrollments"
+    if answer.status in _NOT_DONE and not in_its_own_words(answer):
+        said = f"{operation}: the LMS answered {answer.status}{and_said(answer)}"
+        raise AmbiguousWrite(said, http_status=answer.status)
+    check_status(answer, operation, write=True)
+    if answer.status in (409, 417):
+        no = _refused(answer)
+        return RefusedMany(reason=no.reason, error=no.error, http_status=no.http_status)
+    named = answer.json.get("message") if isinstance(answer.json, dict) else None
+    if not isinstance(named, list):
+        raise _shape(answer, operation, "no list of documents")
+    lms_ids = tuple(_document(answer, operation, name) for name in named)
+    if len(lms_ids) != count or len(set(lms_ids)) != count:
+        raise _shape(answer, operation, f"{len(set(lms_ids))} documents instead of {count}")
+    return CreatedMany(lms_ids=lms_ids, http_status=answer.status)
 
 
 def _told_no(text: str, status: int) -> AlreadyThere | Refused:

@@ -33,6 +33,8 @@ _GAVE_UP = frozenset({502, 504, 520, 521, 522, 523, 524})
 #: Answered before anything reached the LMS's own code: it, or its TLS, is down.
 _DOWN = frozenset({503, 525, 526, 530})
 _LONGEST_WAIT = 86400.0
+#: What only an error of Frappe's carries; each may be missing, not all of them.
+_OWN_WORDS = ("exc_type", "exception", "_server_messages")
 _TAG = re.compile(r"<[^>]{0,200}>")
 
 
@@ -96,6 +98,12 @@ def exc_type(answer: Answer) -> str:
     """The class name of Frappe's error; empty where there is none."""
     value = answer.json.get("exc_type") if isinstance(answer.json, dict) else None
     return value if isinstance(value, str) else ""
+
+
+def in_its_own_words(answer: Answer) -> bool:
+    """Whether Frappe itself has answered an error, and nobody before it or in its place (FRAPPE 8)."""
+    said = answer.json if isinstance(answer.json, dict) else {}
+    return any(isinstance(said.get(name), str) and said[name] for name in _OWN_WORDS)
 
 
 def error_text(answer: Answer) -> str:

@@ -1,7 +1,7 @@
-"""A Frappe LMS over HTTP, as the port `LearningPlatform`: looks in bulk, enrolls one by one.
+"""A Frappe LMS over HTTP, as the port `LearningPlatform`: looks in bulk, enrolls one by one or many at once.
 
-What answers mean stands in `answers` and `errors`, which rows belong to whom in `pages`, how requests are
-made safely in `http`.
+What answers mean stands in `answers` and `errors`, what a write carries in `bodies`, which rows belong to
+whom in `pages`, how requests are made safely in `http`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Literal
 
 from reconcile.base import log
 from reconcile.base.errors import AuthenticationFailed, TerminalError
 from reconcile.domain.identity import normalise_name
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Observation, Reason, Unknown
-from reconcile.lms import answers, pages
+from reconcile.lms import answers, bodies, pages
 from reconcile.lms.errors import GIVE_ROLE, error_text
 from reconcile.lms.http.answer import Answer
 from reconcile.lms.http.client import Http, Observer
 from reconcile.lms.probe import FrappeProbe
-from reconcile.run.answers import EnrollAnswer
+from reconcile.run.answers import LARGEST_BATCH, EnrollAnswer, ManyAnswer
 from reconcile.run.ports import Sight
 
 _log = log.get_logger(__name__)
@@ -65,6 +64,11 @@ class FrappeLms:
     def verified(self) -> bool:
         """False without a key: nothing can be looked up."""
         return not self._keyless
+
+    @property
+    def batches(self) -> bool:
+        """Whether many can be enrolled in one request: `rest` alone, and with a key to look again with."""
+        return self._via == "rest" and not self._keyless
 
     @property
     def requests(self) -> int:
@@ -150,12 +154,25 @@ class FrappeLms:
         `ends_run` tells a wrong address or a missing method from one odd answer.
         """
         if self._via == "rest":
-            body = {"member": enrollment.member, "course": enrollment.course}
-            answer = self._http.write("create LMS Enrollment", "/api/resource/LMS%20Enrollment", body=body)
+            path, body = "/api/resource/LMS%20Enrollment", bodies.enrolling(enrollment)
+            answer = self._http.write("create LMS Enrollment", path, body=body)
             return answers.created(answer, enrollment.key)
         path = f"/api/method/{answers.CONFIRM_METHOD}"
-        answer = self._http.write("confirm_payment", path, body=payment(enrollment))
+        answer = self._http.write("confirm_payment", path, body=bodies.payment(enrollment))
         return answers.confirmed(answer, keyless=self._keyless)
+
+    def enroll_many(self, enrollments: Sequence[Enrollment]) -> ManyAnswer:
+        """Ask for so many LMS enrollments, 1 to 200, in one request, never sent again by itself: all or none.
+
+        Only where it `batches`, else a ValueError. An LMS accepts a pair twice, also inside one batch
+        (FRAPPE, point 14): the caller sees to it. NOT to be repeated, whole or in part, unless the caller has
+        looked again. Raises as `enroll`; AmbiguousWrite also for a refusal that is not Frappe's own words.
+        """
+        if not self.batches or not 1 <= len(enrollments) <= LARGEST_BATCH:
+            raise ValueError(f"cannot enroll {len(enrollments)} at once")
+        path, body = "/api/method/frappe.client.insert_many", bodies.enrolling_many(enrollments)
+        answer = self._http.write("create LMS Enrollments", path, body=body)
+        return answers.created_many(answer, len(enrollments))
 
     def enrolled(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Enrolled]:
         """Which of these are enrolled, and nothing else: one request for 500. Needs a key.
@@ -260,24 +277,3 @@ class FrappeLms:
             return normalise_name(self.whoami()) in map(normalise_name, members)
         except TerminalError:
             return False
-
-
-def payment(enrollment: Enrollment) -> dict[str, Any]:
-    """The fields of confirm_payment that the storefront sends, and no other (FRAPPE, point 13)."""
-    amount = enrollment.amount
-    optional = {
-        "payment_id": enrollment.payment_id,
-        "amount": None if amount is None else _number(amount),
-        "currency": enrollment.currency,
-        "referral_code": enrollment.referral_code,
-    }
-    body: dict[str, Any] = {
-        "user_email": enrollment.member,
-        "course_id": enrollment.course,
-        "paid_status": True,
-    }
-    return body | {name: value for name, value in optional.items() if value not in (None, "")}
-
-
-def _number(amount: Decimal) -> int | float:
-    return int(amount) if amount == amount.to_integral_value() else float(amount)

@@ -14,6 +14,7 @@ PURPOSES = {
     "list User": "users",
     "list LMS Course": "courses",
     "create LMS Enrollment": "enroll",
+    "create LMS Enrollments": "enroll",
     "confirm_payment": "enroll",
 }
 

@@ -6,6 +6,7 @@ English text of an answer, only by its kind and by a second look (FRAPPE, points
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reconcile.domain.model import (
@@ -45,6 +46,29 @@ class Refused:
 
 
 EnrollAnswer = Created | AlreadyThere | Refused
+
+#: The LMS takes no more enrollments in one request (FRAPPE, point 12).
+LARGEST_BATCH = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatedMany:
+    """All created now, under these names, in the order asked for."""
+
+    lms_ids: Sequence[str]
+    http_status: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedMany:
+    """The LMS answered no to all together, and not because of whom: nobody's fault. Nobody was enrolled."""
+
+    reason: Reason
+    error: str
+    http_status: int
+
+
+ManyAnswer = CreatedMany | RefusedMany
 
 
 @dataclass(frozen=True, kw_only=True)

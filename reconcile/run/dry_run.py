@@ -19,7 +19,7 @@ from reconcile.domain.model import (
     Observation,
     Verdict,
 )
-from reconcile.run.answers import Created, EnrollAnswer
+from reconcile.run.answers import Created, CreatedMany, EnrollAnswer, ManyAnswer
 from reconcile.run.leases import Lease, Leases
 from reconcile.run.options import Ports
 from reconcile.run.ports import (
@@ -79,6 +79,11 @@ class ReadOnlyPlatform:
         return self._inner.verified
 
     @property
+    def batches(self) -> bool:
+        """As the real one."""
+        return self._inner.batches
+
+    @property
     def requests(self) -> int:
         """As the real one."""
         return self._inner.requests
@@ -96,6 +101,11 @@ class ReadOnlyPlatform:
         """Pretend success."""
         self._would_be[enrollment.key] = _WOULD_BE
         return Created(lms_id=_WOULD_BE, http_status=200)
+
+    def enroll_many(self, enrollments: Sequence[Enrollment]) -> ManyAnswer:
+        """Pretend success."""
+        self._would_be |= dict.fromkeys((enrollment.key for enrollment in enrollments), _WOULD_BE)
+        return CreatedMany(lms_ids=[_WOULD_BE] * len(enrollments), http_status=200)
 
 
 class ReadOnlyLeases:

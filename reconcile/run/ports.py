@@ -23,7 +23,7 @@ from reconcile.domain.model import (
     Outcome,
     Verdict,
 )
-from reconcile.run.answers import EnrollAnswer
+from reconcile.run.answers import EnrollAnswer, ManyAnswer
 from reconcile.run.summary import RunSummary
 
 
@@ -41,6 +41,11 @@ class LearningPlatform(Protocol):
     @property
     def verified(self) -> bool:
         """False without a key: nothing can be looked up, the LMS's own duplicate answer is all there is."""
+        ...
+
+    @property
+    def batches(self) -> bool:
+        """Whether it enrolls many in one request."""
         ...
 
     @property
@@ -75,6 +80,15 @@ class LearningPlatform(Protocol):
         """Ask for one LMS enrollment. NOT to be repeated unless the caller has looked again.
 
         Raises AmbiguousWrite when it was sent and not answered.
+        """
+        ...
+
+    def enroll_many(self, enrollments: Sequence[Enrollment]) -> ManyAnswer:
+        """Ask for many LMS enrollments, of as many pairs, in one request: all or nothing.
+
+        Only where it `batches`, and LARGEST_BATCH at most, else a ValueError. NOT to be repeated, whole or in
+        part, unless the caller has looked again. Raises as `enroll`: one request is one fault. Anything but
+        the LMS's own words is an AmbiguousWrite, of every pair.
         """
         ...
 

@@ -19,7 +19,7 @@ from reconcile.domain.model import (
     Unknown,
 )
 from reconcile.lms.lms import FrappeLms
-from reconcile.run.answers import AlreadyThere, Created
+from reconcile.run.answers import LARGEST_BATCH, AlreadyThere, Created, CreatedMany, RefusedMany
 from reconcile.run.ports import LearningPlatform
 from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.storefront.documents import parse_enrollment
@@ -50,6 +50,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     keyless = "without" in request.param
     if request.param == "fake":
         fake = FakeLms()
+        fake.batches = True
         fake.everybody = False
         fake.members = {f"student{number}@example.com" for number in range(1, 20)} | {"disabled1@example.com"}
         fake.disabled = {"disabled1@example.com"}
@@ -167,3 +168,44 @@ def test_an_lms_that_need_not_be_spared_asks_for_no_pause(case: Case) -> None:
     case.lms.enroll(replace(paid("student9"), referral_code="p@example.com"))
 
     assert case.lms.breather() == 0
+
+
+def test_many_are_enrolled_in_one_request_in_order(case: Case) -> None:
+    orders = [paid(f"student{number}") for number in (11, 3, 12)]
+    before = case.lms.requests
+    if not case.lms.batches:
+        with pytest.raises(ValueError, match="3 at once"):
+            case.lms.enroll_many(orders)
+        assert case.lms.requests == before
+        return
+
+    answer = case.lms.enroll_many(orders)
+
+    assert isinstance(answer, CreatedMany)
+    assert case.lms.requests - before == 1
+    assert case.lms.observe([order.key for order in orders]) == {
+        order.key: Enrolled(lms_id) for order, lms_id in zip(orders, answer.lms_ids, strict=True)
+    }
+
+
+@pytest.mark.parametrize("course", ["python-basics", "no-such-course"])
+def test_one_who_cannot_be_enrolled_keeps_all_others_out(case: Case, course: str) -> None:
+    good, ghost = paid("student13"), paid("ghost" if course == "python-basics" else "student14", course)
+    if not case.lms.batches:
+        return
+
+    answer = case.lms.enroll_many([good, ghost])
+
+    assert isinstance(answer, RefusedMany)
+    assert answer.error
+    assert case.copies(good.key) == case.copies(ghost.key) == 0
+
+
+@pytest.mark.parametrize("count", [0, LARGEST_BATCH + 1])
+def test_no_more_than_the_lms_takes_are_asked_for(case: Case, count: int) -> None:
+    before = case.lms.requests
+
+    with pytest.raises(ValueError, match=f"{count} at once"):
+        case.lms.enroll_many([paid(f"student{number}") for number in range(count)])
+
+    assert case.lms.requests == before

@@ -52,6 +52,7 @@ NEVER = {
     "source.shop_queue",  # for alerts and `status`
     "leases.peek",  # only a dry run and `plan` look without taking
     "platform.titles",  # for the mail, after the run
+    "platform.enroll_many",  # no run sends batches yet
     "audit.intervene",  # of people: `retry`, `ignore`, `drift --fix`, before their run
     "audit.given_access",  # for `drift`
 }

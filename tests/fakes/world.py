@@ -28,7 +28,16 @@ from reconcile.domain.model import (
 )
 from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
 from reconcile.domain.unmarked import Unmarked
-from reconcile.run.answers import AlreadyThere, Created, EnrollAnswer, Refused
+from reconcile.run.answers import (
+    LARGEST_BATCH,
+    AlreadyThere,
+    Created,
+    CreatedMany,
+    EnrollAnswer,
+    ManyAnswer,
+    Refused,
+    RefusedMany,
+)
 from reconcile.run.leases import Lease
 from reconcile.run.ports import Sight
 from reconcile.run.source import Selection, WriteBack
@@ -187,6 +196,8 @@ class FakeLms:
         self.rows: list[tuple[str, EffectKey]] = []
         self.requests = 0
         self.enroll_calls: list[EffectKey] = []
+        self.batches = False  #: by `confirm_payment`, as is the default
+        self.batch_calls: list[list[EffectKey]] = []
         self.blind = False
         self.answers: dict[EffectKey, Callable[[EffectKey], EnrollAnswer]] = {}
         self.down: Exception | None = None
@@ -251,6 +262,22 @@ class FakeLms:
         if not self.verified and any(row == enrollment.key for _, row in self.rows):
             return AlreadyThere(http_status=200)
         return Created(lms_id=self.add(enrollment.key), http_status=200)
+
+    def enroll_many(self, enrollments: Sequence[Enrollment]) -> ManyAnswer:
+        """All or nothing: what one of them is answered, or raises, happens to all."""
+        if not self.batches or not 1 <= len(enrollments) <= LARGEST_BATCH:
+            raise ValueError(f"cannot enroll {len(enrollments)} at once")
+        keys = [enrollment.key for enrollment in enrollments]
+        with self._lock:
+            self.batch_calls.append(keys)
+        self._request()
+        for key in keys:
+            said = self.answers[key](key) if key in self.answers else None
+            if isinstance(said, Refused):
+                return RefusedMany(reason=said.reason, error=said.error, http_status=said.http_status)
+            if isinstance(self._look(key), (CourseMissing, MemberMissing)):
+                return RefusedMany(reason=Reason.LMS_REJECTED, error="Could not find", http_status=417)
+        return CreatedMany(lms_ids=[self.add(key) for key in keys], http_status=200)
 
 
 def refuse(text: str = "no") -> Callable[[EffectKey], EnrollAnswer]:
