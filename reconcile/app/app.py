@@ -167,7 +167,8 @@ class App:
             ),
             mode=DRY_RUN if dry_run else APPLY,
             page_size=settings.page_size,
-            concurrency=settings.concurrency,
+            # The word auto, until a run finds the number out by itself.
+            concurrency=settings.concurrency or RunOptions.concurrency,
             # A rehearsal sends nothing that the LMS would have to be spared.
             rate=0.0 if dry_run else settings.rate,
             retry_delay=settings.retry_delay,

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from reconcile.domain.identity import PLACEHOLDERS
 from reconcile.settings import rules
-from reconcile.settings.rules import LOWER, Flag, Number, Seconds, Whole, setting
+from reconcile.settings.rules import LOWER, Flag, Number, Seconds, Whole, WholeOrAuto, setting
 
 #: An address that no pattern of made-up ones may match.
 _SOMEBODY = "somebody.else@example.org"
@@ -223,8 +223,21 @@ class CoreSettings(BaseSettings):
         PLACEHOLDERS,
         "Addresses that the shop makes up and that are nobody's: patterns, blanks or commas between.",
     )
-    concurrency: Whole = setting(
-        "RECONCILE_CONCURRENCY", 4, "Enrollments in flight.", unit="enrollments", ge=1, le=64
+    concurrency: WholeOrAuto = setting(
+        "RECONCILE_CONCURRENCY",
+        None,
+        "Writes in flight; auto finds out by the LMS's answers: 4 at first, 1 to 32.",
+        unit="writes",
+        ge=1,
+        le=64,
+    )
+    batch: WholeOrAuto = setting(
+        "RECONCILE_BATCH",
+        None,
+        "Enrollments in one request, for rest only; auto is 25, fewer after refusals; 1 is one by one.",
+        unit="enrollments",
+        ge=1,
+        le=200,
     )
     rate: Number = setting(
         "RECONCILE_RATE", 0.0, "Enrollments per second at most; 0 is no limit.", unit="per second", ge=0

@@ -166,6 +166,8 @@ def _documented() -> Iterable[tuple[SettingDoc, Group | None]]:
         default: Any = field.default
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
+        elif default is None:
+            default = rules.AUTO
         elif extra["unit"] == "duration":
             default = rules.as_duration(default)
         elif isinstance(default, tuple):

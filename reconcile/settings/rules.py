@@ -18,6 +18,8 @@ from pydantic import BeforeValidator, Field
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s?([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 10 * 365 * 86400.0
+#: How people write a number that is found out while at work.
+AUTO = "auto"
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
@@ -43,6 +45,16 @@ def whole(value: object) -> int:
     if re.fullmatch(r"-?[0-9]{1,12}", str(value)) is None:
         raise ValueError("must be a whole number")
     return int(str(value))
+
+
+def whole_or_auto(value: object) -> int | None:
+    """A whole number, or None for the word auto: found out while at work. Raises ValueError."""
+    if value is None or str(value).lower() == AUTO:
+        return None
+    try:
+        return whole(value)
+    except ValueError:
+        raise ValueError(f"must be {AUTO} or a whole number") from None
 
 
 def number(value: object) -> float:
@@ -135,6 +147,7 @@ EVERYTHING: tuple[Group, ...] = ("mongodb", "lms", "audit", "mail")
 Seconds = Annotated[float, BeforeValidator(duration)]
 Number = Annotated[float, BeforeValidator(number)]
 Whole = Annotated[int, BeforeValidator(whole)]
+WholeOrAuto = Annotated[int | None, BeforeValidator(whole_or_auto)]
 LOWER = BeforeValidator(str.lower)
 Flag = Annotated[bool, BeforeValidator(flag)]
 

@@ -14,7 +14,7 @@ def settings_table() -> str:
 def _row(setting: SettingDoc) -> str:
     default = f"`{setting.default}`" if setting.default else "**required**" if setting.required else "empty"
     # `5m` and `*/5 * * * *` say their unit themselves.
-    unit = f" {setting.unit}" if setting.unit in ("attempts", "enrollments", "per second", "orders") else ""
+    unit = f" {setting.unit}" if setting.unit in ("attempts", "per second", "orders") else ""
     file = f" Or a file: `{setting.name}_FILE`." if setting.secret else ""
     return f"| `{setting.name}` | {default}{unit} | {setting.description}{file} |"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reconcile.app.app import App
 from reconcile.app.build import build
 from reconcile.settings import Settings
@@ -27,6 +29,12 @@ def test_settings_reach_the_run() -> None:
 
     assert (options.rate, options.page_size, options.max_enrolls) == (0.5, 7, 2)
     assert (options.policy.max_attempts, options.policy.include_failed) == (3, True)
+
+
+@pytest.mark.parametrize(("told", "at_once"), [("auto", 4), ("", 4), ("1", 1), ("16", 16)])
+def test_how_many_writes_are_in_flight(told: str, at_once: int) -> None:
+    with app(RECONCILE_CONCURRENCY=told) as ready:
+        assert ready.options().concurrency == at_once
 
 
 def test_a_dry_run_is_not_slowed_down() -> None:

@@ -41,7 +41,8 @@ def test_defaults_are_those_of_the_interface() -> None:
     assert (settings.min_age, settings.max_attempts) == (300, 5)
     assert (settings.backoff_base, settings.backoff_max, settings.retry_delay) == (120, 1920, 2)
     assert (settings.timeout, settings.lease_ttl, settings.ambiguous_hold) == (10, 120, 180)
-    assert (settings.concurrency, settings.rate, settings.page_size) == (4, 0, 200)
+    assert (settings.concurrency, settings.batch) == (None, None)
+    assert (settings.rate, settings.page_size) == (0, 200)
     assert (settings.schedule, settings.timezone) == ("*/5 * * * *", "UTC")
     assert (settings.log_level, settings.log_format, settings.allow_http) == ("info", "auto", False)
 
@@ -63,6 +64,7 @@ def test_documentation_lists_every_setting_once() -> None:
     }
     assert defaults["RECONCILE_BACKOFF_MAX"] == "32m"
     assert defaults["RECONCILE_RATE"] == "0"
+    assert defaults["RECONCILE_CONCURRENCY"] == defaults["RECONCILE_BATCH"] == "auto"
     assert all(doc.description.endswith(".") for doc in SETTINGS)
 
 

@@ -74,6 +74,10 @@ def test_flags(word: str, *, value: bool) -> None:
         ("RECONCILE_CONCURRENCY", "65"),
         ("RECONCILE_CONCURRENCY", "4.0"),
         ("RECONCILE_CONCURRENCY", "1_0"),
+        ("RECONCILE_CONCURRENCY", "none"),
+        ("RECONCILE_BATCH", "0"),
+        ("RECONCILE_BATCH", "201"),
+        ("RECONCILE_BATCH", "many"),
         ("RECONCILE_PAGE_SIZE", "0"),
         ("RECONCILE_PAGE_SIZE", "1001"),
         ("RECONCILE_MAX_ATTEMPTS", "0"),
@@ -98,6 +102,20 @@ def test_one_wrong_value_is_one_problem(name: str, value: str) -> None:
     (problem,) = problems(**{name: value})
 
     assert problem.startswith(f"{name}: must ")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("auto", None), ("AUTO", None), ("1", 1), ("64", 64), ("", None)]
+)
+def test_a_number_that_is_found_out(text: str, number: int | None) -> None:
+    assert load(RECONCILE_CONCURRENCY=text, RECONCILE_BATCH=text).concurrency == number
+    assert load(RECONCILE_BATCH=text).batch == number
+
+
+def test_a_word_that_is_no_number_names_the_word_that_is() -> None:
+    (problem,) = problems(RECONCILE_BATCH="many")
+
+    assert problem == "RECONCILE_BATCH: must be auto or a whole number (it is 'many')"
 
 
 def test_short_plain_values_are_shown_and_others_are_not() -> None:
