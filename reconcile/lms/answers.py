@@ -78,8 +78,9 @@ def rows(
     if not isinstance(message, list):
         raise _shape(answer, operation, "no list")
     for row in message:
-        if not isinstance(row, dict) or not all(_is_name(row.get(name)) for name in texts):
-            raise _shape(answer, operation, f"rows without {' and '.join(texts)}")
+        for name in texts:
+            if not isinstance(row, dict) or not _is_name(row.get(name)):
+                raise _shape(answer, operation, f"rows without {' and '.join(texts)}")
         if flag is not None and row.get(flag) not in (0, 1):
             raise _shape(answer, operation, f"rows without {flag}")
     return message

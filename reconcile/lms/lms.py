@@ -9,18 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
 
 from reconcile.base import log
 from reconcile.base.errors import AuthenticationFailed, TerminalError
 from reconcile.domain.identity import normalise_name
 from reconcile.domain.model import EffectKey, Enrolled, Enrollment, Observation, Reason, Unknown
 from reconcile.lms import answers, bodies, pages
+from reconcile.lms.courses import SeenCourses
 from reconcile.lms.errors import GIVE_ROLE, error_text
 from reconcile.lms.http.answer import Answer
 from reconcile.lms.http.client import Http, Observer
 from reconcile.lms.probe import FrappeProbe
-from reconcile.run.answers import LARGEST_BATCH, EnrollAnswer, ManyAnswer
+from reconcile.run.answers import LARGEST_BATCH, EnrollAnswer, ManyAnswer, Refused, RefusedMany
 from reconcile.run.ports import Sight
 
 _log = log.get_logger(__name__)
@@ -31,6 +33,7 @@ _SAMPLE = 100
 _NOT_PERMITTED = (403, 417)
 
 Via = Literal["confirm_payment", "rest"]
+_Answered = TypeVar("_Answered", EnrollAnswer, ManyAnswer)
 
 
 class FrappeLms:
@@ -56,6 +59,7 @@ class FrappeLms:
         )
         self._keyless = not authorization
         self._via = via
+        self._courses = SeenCourses()
         self._lock = threading.Lock()
         #: Doctypes that this key may not list: asked once, warned about once.
         self._closed: set[str] = set()
@@ -76,15 +80,17 @@ class FrappeLms:
         return self._http.requests
 
     def close(self) -> None:
-        """Close this thread's connections; the next request opens new ones."""
+        """Close the connections that nobody uses right now; the next request opens new ones."""
         self._http.close()
 
     def ping(self) -> None:
         """Return if the LMS answers. Read only, may be repeated.
 
-        A wrong key fails even this (FRAPPE 2). Raises TransientError kinds, AuthenticationFailed, and
-        ProtocolViolation(ends_run=True) where the address is no Frappe site.
+        Whoever looks afterwards asks for courses anew. A wrong key fails even this (FRAPPE 2). Raises
+        TransientError kinds, AuthenticationFailed, and ProtocolViolation(ends_run=True) where the address is
+        no Frappe site.
         """
+        self._courses.forget()
         answers.check_ping(self._http.read("ping", "GET", "/api/method/ping"))
 
     def prove_sight(self) -> Sight:
@@ -119,18 +125,21 @@ class FrappeLms:
         return answers.breather(self._http.last_headers)
 
     def observe(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Observation]:
-        """What the LMS shows for each key: three requests for a page, one where everybody is enrolled.
+        """What the LMS shows for each key, however many: a request for 500, one more for 500 not enrolled.
 
-        Read only, may be repeated. Without a key everything is Unknown. Believe NotEnrolled only from
-        a key that has proven its sight. Raises TransientError kinds, AuthenticationFailed, and
-        ProtocolViolation rather than conclude from an odd answer.
+        Courses are asked for once, until the next `ping` or refusal. Read only, may be repeated. Without a
+        key everything is Unknown. Believe NotEnrolled only from a key that has proven its sight. Raises
+        TransientError kinds, AuthenticationFailed, and ProtocolViolation rather than conclude from an odd
+        answer.
         """
         if self._keyless:
             return {key: Unknown("without an API key nothing can be looked up") for key in keys}
-        seen: dict[EffectKey, Observation] = {}
-        for chunk in pages.portions(keys):
-            page = self._look(chunk)
-            seen |= {key: pages.conclude(key, page) for key in chunk}
+        page = pages.Page(enrolled=self._enrollments(keys))
+        seen = {key: pages.conclude(key, page) for key in keys}
+        rest = [key for key, observation in seen.items() if not isinstance(observation, Enrolled)]
+        if rest:
+            page = replace(page, users=self._users(rest), courses=self._published(rest))
+            seen |= {key: pages.conclude(key, page) for key in rest}
         return seen
 
     def titles(self, courses: Collection[str]) -> Mapping[str, str]:
@@ -156,10 +165,10 @@ class FrappeLms:
         if self._via == "rest":
             path, body = "/api/resource/LMS%20Enrollment", bodies.enrolling(enrollment)
             answer = self._http.write("create LMS Enrollment", path, body=body)
-            return answers.created(answer, enrollment.key)
+            return self._doubted(answers.created(answer, enrollment.key))
         path = f"/api/method/{answers.CONFIRM_METHOD}"
         answer = self._http.write("confirm_payment", path, body=bodies.payment(enrollment))
-        return answers.confirmed(answer, keyless=self._keyless)
+        return self._doubted(answers.confirmed(answer, keyless=self._keyless))
 
     def enroll_many(self, enrollments: Sequence[Enrollment]) -> ManyAnswer:
         """Ask for so many LMS enrollments, 1 to 200, in one request, never sent again by itself: all or none.
@@ -172,19 +181,16 @@ class FrappeLms:
             raise ValueError(f"cannot enroll {len(enrollments)} at once")
         path, body = "/api/method/frappe.client.insert_many", bodies.enrolling_many(enrollments)
         answer = self._http.write("create LMS Enrollments", path, body=body)
-        return answers.created_many(answer, len(enrollments))
+        return self._doubted(answers.created_many(answer, len(enrollments)))
 
     def enrolled(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Enrolled]:
         """Which of these are enrolled, and nothing else: one request for 500. Needs a key.
 
         Read only, may be repeated. Raises as `observe`.
         """
-        found: dict[EffectKey, Enrolled] = {}
-        for chunk in pages.portions(keys):
-            seen = pages.Page(enrolled=self._enrollments(pages.enrollments_query(chunk)))
-            answered = {key: pages.conclude(key, seen) for key in chunk}
-            found |= {key: there for key, there in answered.items() if isinstance(there, Enrolled)}
-        return found
+        page = pages.Page(enrolled=self._enrollments(keys))
+        seen = {key: pages.conclude(key, page) for key in keys}
+        return {key: there for key, there in seen.items() if isinstance(there, Enrolled)}
 
     def roster(self, *, after: str, at_least: int) -> tuple[Mapping[EffectKey, Sequence[str]], str | None]:
         """The enrollments of the members behind `after`, and the member to go on behind; None at the end.
@@ -210,22 +216,37 @@ class FrappeLms:
         answer = self._http.read("whoami", "GET", "/api/method/frappe.auth.get_logged_user")
         return answers.user(answer, "whoami")
 
-    def _look(self, keys: Sequence[EffectKey]) -> pages.Page:
-        enrolled = self._enrollments(pages.enrollments_query(keys))
-        page = pages.Page(enrolled=enrolled)
-        rest = [key for key in keys if not isinstance(pages.conclude(key, page), Enrolled)]
-        if not rest:
-            return page
-        return pages.Page(
-            enrolled=enrolled,
-            users=self._flags(pages.users_query(rest), "enabled"),
-            courses=self._flags(pages.courses_query(rest), "published"),
-        )
+    def _doubted(self, answer: _Answered) -> _Answered:
+        """The answer. After a refusal the next look asks for courses anew: one may have gone meanwhile."""
+        if isinstance(answer, (Refused, RefusedMany)):
+            self._courses.forget()
+        return answer
 
-    def _enrollments(self, query: Mapping[str, Any]) -> Mapping[EffectKey, Enrolled]:
-        answer = self._list(query)
-        rows = answers.rows(answer, f"list {pages.ENROLLMENT}", texts=("name", "member", "course"))
-        return pages.enrolled_by_key(rows)
+    def _enrollments(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Enrolled]:
+        found: dict[EffectKey, Enrolled] = {}
+        for chunk in pages.portions(keys):
+            answer = self._list(pages.enrollments_query(chunk))
+            rows = answers.rows(answer, f"list {pages.ENROLLMENT}", texts=("name", "member", "course"))
+            found |= pages.enrolled_by_key(rows)
+        return found
+
+    def _users(self, keys: Sequence[EffectKey]) -> Mapping[str, bool] | None:
+        found: dict[str, bool] = {}
+        for chunk in pages.portions(keys):
+            flags = self._flags(pages.users_query(chunk), "enabled")
+            if flags is None:
+                return None
+            found |= flags
+        return found
+
+    def _published(self, keys: Sequence[EffectKey]) -> Mapping[str, bool] | None:
+        asked = self._courses.unknown({key.course for key in keys})
+        if asked:
+            flags = self._flags(pages.courses_query(asked), "published")
+            if flags is None:
+                return None
+            self._courses.learn(asked, flags)
+        return self._courses.published()
 
     def _flags(self, query: Mapping[str, Any], flag: str) -> dict[str, bool] | None:
         """Which names are there, with their flag; None where the key may not look."""

@@ -1,1 +1,1 @@
-"""HTTP to one server: one pooled session a thread, bounded answers, errors of ours."""
+"""HTTP to one server: as many sessions as are in flight, bounded answers, errors of ours."""

@@ -45,13 +45,6 @@ class _TooSlow(TimeoutError):
     """The body comes in drips."""
 
 
-class _Thread(threading.local):
-    """One session for each thread: headers and connections are not shared (DEPENDENCIES 5)."""
-
-    session: Session | None = None
-    used_at: float = 0.0
-
-
 class Http:
     """Requests to one server. Thread-safe. Durations in seconds."""
 
@@ -78,8 +71,9 @@ class Http:
         self._largest_body = largest_body
         self._on_request = on_request
         self._sleep = sleep
-        self._thread = _Thread()
         self._lock = threading.Lock()
+        #: Sessions that nobody uses right now, and since when: the one used last comes last.
+        self._idle: list[tuple[Session, float]] = []
         self._requests = 0
         #: Headers of the newest answer of any thread (lower case): what the server says of its budget.
         self.last_headers: Mapping[str, str] = {}
@@ -119,18 +113,20 @@ class Http:
             return self._send(operation, "POST", path, body=body, write=True)
 
     def close(self) -> None:
-        """Close this thread's connections; other threads' are closed as those threads end."""
-        if self._thread.session is not None:
-            self._thread.session.close()
-            self._thread.session = None
+        """Close the connections that nobody uses right now."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for session, _ in idle:
+            session.close()
 
     def _send(self, operation: str, method: str, path: str, *, body: Any, write: bool) -> Answer:
         with self._lock:
             self._requests += 1
         started = time.monotonic()
         status: int | None = None
+        session = self._borrow(started)
         try:
-            response = self._session().request(
+            response = session.request(
                 method,
                 self._base_url + path,
                 data=None if body is None else json.dumps(body, allow_nan=False).encode(),
@@ -156,7 +152,7 @@ class Http:
             return answer
         finally:
             now = time.monotonic()
-            self._thread.used_at = now
+            self._give_back(session, now)
             if self._on_request is not None:
                 self._on_request(operation, status, now - started)
 
@@ -173,10 +169,20 @@ class Http:
                 raise _TooSlow
         return b"".join(pieces)
 
-    def _session(self) -> Session:
-        session = self._thread.session
+    def _borrow(self, now: float) -> Session:
+        """A session for this request alone: the one used last, so that as many are open as are in flight."""
+        with self._lock:
+            session, used_at = self._idle.pop() if self._idle else (None, now)
         if session is None:
-            session = self._thread.session = new_session(self._headers)
-        elif time.monotonic() - self._thread.used_at > _MAX_IDLE:
+            return new_session(self._headers)
+        if now - used_at > _MAX_IDLE:
             session.close()  # its connections; it opens new ones
         return session
+
+    def _give_back(self, session: Session, now: float) -> None:
+        with self._lock:
+            self._idle.append((session, now))
+            stale = [each for each, used_at in self._idle if now - used_at > _MAX_IDLE]
+            del self._idle[: len(stale)]  # they stand first
+        for each in stale:
+            each.close()

@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 from requests import Session
 from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError
@@ -94,13 +94,22 @@ class _Adapter(HTTPAdapter):
         super().close()
 
 
+class _NoCookies(RequestsCookieJar):
+    """Keeps none: a stale `sid` changes the answers (FRAPPE 1), and each answer sets five."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Take none."""
+
+    def add_cookie_header(self, request: Any) -> None:
+        """Send none."""
+
+
 def new_session(headers: Mapping[str, str]) -> Session:
     """A session that sends these headers. For one thread."""
     session = Session()
     # Proxies and .netrc of the environment could send the key elsewhere, and cost time.
     session.trust_env = False
-    # A stale `sid` changes the answers (FRAPPE 1).
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.cookies = _NoCookies()
     session.headers.update(headers)
     # urllib3 must never send again by itself: that would double a write.
     adapter = _Adapter(max_retries=Retry(total=0, read=False, respect_retry_after_header=False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-import threading
 import time
 
 import pytest
@@ -151,19 +150,6 @@ def test_a_stale_connection_is_ambiguous_for_a_write_and_never_resent(serve: Ser
     assert len(server.received) == 2
 
 
-def test_a_connection_long_idle_is_not_used_again(
-    serve: Serve, edge: Edge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = serve(lambda c, n: c.sendall(reply()))
-    http_edge = edge(server)
-    http_edge.read("ping", "GET", "/")
-    monkeypatch.setattr("reconcile.lms.http.client._MAX_IDLE", -1.0)
-
-    http_edge.read("ping", "GET", "/")
-
-    assert server.connections == 2
-
-
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_body_beyond_the_limit_is_refused(serve: Serve, edge: Edge, *, compressed: bool) -> None:
     body = b"x" * 300_000
@@ -232,25 +218,6 @@ def test_each_request_is_told_to_the_observer(serve: Serve, edge: Edge) -> None:
     http_edge.read("ping", "GET", "/")
 
     assert told == [("ping", None), ("ping", 429)]
-
-
-def test_threads_share_counters_and_not_sessions(serve: Serve, edge: Edge) -> None:
-    server = serve(lambda c, n: c.sendall(reply()))
-    http_edge = edge(server)
-
-    def work() -> None:
-        for _ in range(5):
-            http_edge.read("ping", "GET", "/")
-        http_edge.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert http_edge.requests == 20
-    assert server.connections == 4
 
 
 def test_our_errors_are_all_that_leaves(serve: Serve, edge: Edge) -> None:
