@@ -5,7 +5,7 @@ What only reads is the real port's own method, taken over by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -123,11 +123,19 @@ class ReadOnlyLeases:
         """Nothing will be written anyway."""
         return True
 
+    def fence_all(self, attempts: Sequence[tuple[Lease, int]]) -> frozenset[EffectKey]:
+        """Nothing will be written anyway."""
+        return frozenset(lease.key for lease, _ in attempts)
+
     def hold(self, lease: Lease) -> datetime:
         """Nothing was written."""
         return self._clock.now()
 
-    def release(self, leases: Sequence[Lease]) -> None:
+    def hold_all(self, leases: Sequence[Lease]) -> datetime:
+        """Nothing was written."""
+        return self._clock.now()
+
+    def release(self, leases: Sequence[Lease], *, keep_owners: Collection[EffectKey] = ()) -> None:
         """Nothing was taken."""
 
     def renew(self) -> None:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from reconcile.domain.model import EffectKey
+
+#: What may be in flight outlives its lease: a write leaves so long after its fence at most, in seconds.
+IN_FLIGHT = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Somebody who had the lease before and did not give it back.
+
+    The one proof that a write was never sent: an owner with that write's token that does not list its
+    attempt. No owner with that token proves nothing.
+    """
+
+    token: str
+    attempts: frozenset[int]  #: the attempts that were fenced under it: their writes may have been sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +32,7 @@ class Lease:
     key: EffectKey
     token: str
     hold_until: datetime | None = None  #: an earlier write was not answered: look, but do not write before
+    owners: tuple[Owner, ...] = ()  #: the oldest first
 
 
 class Leases(Protocol):
@@ -26,7 +42,7 @@ class Leases(Protocol):
     """
 
     def take(self, keys: Sequence[EffectKey], run_id: str) -> Mapping[EffectKey, Lease]:
-        """Take what is free or expired."""
+        """Take what is free or expired; each lease tells who had it before and did not give it back."""
         ...
 
     def peek(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Lease]:
@@ -34,15 +50,36 @@ class Leases(Protocol):
         ...
 
     def fence(self, lease: Lease) -> bool:
-        """Right before a write: still ours? Marks that a write may be in flight from now on."""
+        """Right before a write: still ours? Marks that a write may be in flight from now on.
+
+        It does not say which: nothing that was done under this lease can be proven unsent any more.
+        """
+        ...
+
+    def fence_all(self, attempts: Sequence[tuple[Lease, int]]) -> frozenset[EffectKey]:
+        """Right before writes: the keys that are still ours.
+
+        Marks each of these with its attempt's id, and that a write of it may be in flight (the hold and
+        `IN_FLIGHT` from now). The marks are durable when this returns. Where it raises, some may have been
+        made and some not: nothing may be sent. May be repeated with the same ids; no id is ever lost
+        before the lease is given back.
+        """
         ...
 
     def hold(self, lease: Lease) -> datetime:
         """After an unanswered write: nobody writes for this key before the returned instant."""
         ...
 
-    def release(self, leases: Sequence[Lease]) -> None:
-        """Give back; those on hold stay on hold."""
+    def hold_all(self, leases: Sequence[Lease]) -> datetime:
+        """After unanswered writes: nobody writes for these keys before the returned instant."""
+        ...
+
+    def release(self, leases: Sequence[Lease], *, keep_owners: Collection[EffectKey] = ()) -> None:
+        """Give back; those on hold stay on hold.
+
+        Who had the lease before is forgotten, but for `keep_owners`: keys with an attempt of a dead run
+        that could not be closed yet. Whoever gives back is no owner: nothing may be open under it.
+        """
         ...
 
     def renew(self) -> None:

@@ -12,6 +12,9 @@ from bson import ObjectId
 
 #: `$in` lists are cut to this: long ones are slow on small servers and gain nothing on large ones.
 CHUNK = 200
+#: How many documents one answer may hold where a `$in` list bounds them: all that it finds, as a rule. A
+#: server's first answer has 101 otherwise.
+AT_ONCE = 10 * CHUNK
 
 _TEXT = "str:"
 _NUMBER = "int:"

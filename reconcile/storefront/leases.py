@@ -1,13 +1,6 @@
 """Leases on MongoDB: who may write for which learner and course, over all processes and hosts.
 
-One document for each effect key in a collection of our own:
-
-    _id            member and course
-    token, run_id, host, pid      who has it
-    expires_at     free for others after this instant
-    writing_until  set right before a write: should we die now, it may still be done until then
-    hold_until     an unanswered write: others may look, nobody may write before this instant
-    purge_at       when the document may go (TTL index), later than all of these
+One document for each effect key in a collection of our own (`storefront/lease_documents.py`).
 
 Instants are the server's ($$NOW): clocks of different hosts differ. The LMS has no unique key
 (FRAPPE, point 3), so this is all that keeps two processes from enrolling one learner twice.
@@ -18,9 +11,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Collection as Those
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from pymongo import ASCENDING, IndexModel, ReadPreference, WriteConcern
 from pymongo.collection import Collection
@@ -30,12 +23,22 @@ from pymongo.errors import BulkWriteError
 from reconcile.base.batched import batched
 from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.model import EffectKey
-from reconcile.run.leases import Lease
+from reconcile.run.leases import IN_FLIGHT, Lease
 from reconcile.run.ports import Origin
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import CHUNK
-
-Document = dict[str, Any]
+from reconcile.storefront.ids import AT_ONCE, CHUNK
+from reconcile.storefront.lease_documents import (
+    GIVEN_BACK,
+    Document,
+    Named,
+    ahead,
+    document_name,
+    from_now,
+    owners_of,
+    passed,
+    taken_from_the_dead,
+    where,
+)
 
 COLLECTION = "reconcile_leases"
 #: Documents that nobody released go away by themselves, a day after they have stopped to matter.
@@ -59,8 +62,9 @@ class MongoLeases:
         self._origin = origin
         self._ttl_ms = int(ttl * 1000)
         self._hold_ms = int(hold * 1000)
+        self._in_flight_ms = int((hold + IN_FLIGHT) * 1000)
         #: Later than any instant in the document: a hold that is forgotten is a second enrollment.
-        self._purge = timedelta(seconds=max(ttl, hold)) + _PURGE_AFTER
+        self._purge = timedelta(seconds=max(ttl, hold + IN_FLIGHT)) + _PURGE_AFTER
         self._lock = threading.Lock()
         self._mine: dict[str, str] = {}  #: document id -> token, of what is taken and not given back
         self._server_ahead = 0.0  #: seconds; server clock minus our monotonic clock, when last read
@@ -76,28 +80,30 @@ class MongoLeases:
             for chunk in batched(keys, CHUNK):
                 taken |= self._take(chunk, token, run_id)
         with self._lock:
-            self._mine |= {_name(key): token for key in taken}
+            self._mine |= {document_name(key): token for key in taken}
         return taken
 
     def peek(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Lease]:
         """What `take` would give, taking nothing."""
-        by_name = {_name(key): key for key in keys}
+        by_name = {document_name(key): key for key in keys}
         free = {key: Lease(key=key, token="") for key in keys}
         with store_errors("reading leases"):
             self._read_server_clock()
             for chunk in batched(by_name, CHUNK):
-                for document in self._leases.find({"_id": {"$in": chunk}}):
+                for document in self._leases.find({"_id": {"$in": chunk}}, batch_size=AT_ONCE):
                     key = by_name[document["_id"]]
                     holds = (document.get("hold_until"), document.get("writing_until"))
                     until = [hold for hold in map(self._by_our_clock, holds) if hold is not None]
                     if self._by_our_clock(document.get("expires_at")) is not None:
                         del free[key]
-                    elif until:
-                        free[key] = Lease(key=key, token="", hold_until=max(until))
+                    else:
+                        owners = owners_of(document, expired=True)
+                        hold = max(until, default=None)
+                        free[key] = Lease(key=key, token="", hold_until=hold, owners=owners)
         return free
 
     def _take(self, keys: Sequence[EffectKey], token: str, run_id: str) -> dict[EffectKey, Lease]:
-        by_name = {_name(key): key for key in keys}
+        by_name = {document_name(key): key for key in keys}
         owner = {"token": token, "run_id": run_id, "host": self._origin.host, "pid": self._origin.pid}
         now = self._server_now()
         fresh = [
@@ -107,6 +113,8 @@ class MongoLeases:
                 "course": key.course,
                 "expires_at": now + timedelta(milliseconds=self._ttl_ms),
                 "purge_at": now + self._purge,
+                "attempts": [],
+                "owners": [],
                 **owner,
             }
             for name, key in by_name.items()
@@ -116,9 +124,8 @@ class MongoLeases:
         if existing:
             for document in self._take_over_expired(existing, owner):
                 key = by_name[document["_id"]]
-                taken[key] = Lease(
-                    key=key, token=token, hold_until=self._by_our_clock(document.get("hold_until"))
-                )
+                hold = self._by_our_clock(document.get("hold_until"))
+                taken[key] = Lease(key=key, token=token, hold_until=hold, owners=owners_of(document))
         return taken
 
     def _insert(self, documents: list[Document]) -> list[str]:
@@ -133,52 +140,88 @@ class MongoLeases:
         return []
 
     def _take_over_expired(self, names: list[str], owner: Document) -> Iterator[Document]:
-        expired = _passed("$expires_at")
         fields: Document = {field: {"$literal": value} for field, value in owner.items()}
-        # The owner before died or lapsed: what it may have had in flight is on hold from now on.
-        fields["hold_until"] = {"$max": ["$hold_until", "$writing_until"]}
-        fields |= {
-            "expires_at": _from_now(self._ttl_ms),
-            "purge_at": self._purge_at(),
-            "writing_until": "$$REMOVE",
-        }
-        self._leases.update_many({"_id": {"$in": names}}, [{"$set": _where(expired, fields)}])
-        yield from self._leases.find({"_id": {"$in": names}, "token": owner["token"]})
+        fields |= {"expires_at": from_now(self._ttl_ms), "purge_at": self._purge_at()}
+        fields |= taken_from_the_dead()
+        self._leases.update_many({"_id": {"$in": names}}, where(passed("$expires_at"), fields))
+        mine = {"_id": {"$in": names}, "token": owner["token"]}
+        yield from self._leases.find(mine, batch_size=AT_ONCE)
 
     def fence(self, lease: Lease) -> bool:
         """One compare-and-set by the server's clock: ours and not expired, or no write."""
-        mark = {"writing_until": _from_now(self._hold_ms), "purge_at": self._purge_at()}
+        mark = {**self._in_flight(self._hold_ms), "attempts": None}
         with store_errors("checking a lease"):
             result = self._leases.update_one(
-                {"_id": _name(lease.key), "token": lease.token},
-                [{"$set": _where(_ahead("$expires_at"), mark)}],
+                {"_id": document_name(lease.key), "token": lease.token}, where(ahead("$expires_at"), mark)
             )
         return result.modified_count == 1
 
+    def fence_all(self, attempts: Sequence[tuple[Lease, int]]) -> frozenset[EffectKey]:
+        """One compare-and-set for each, in one round trip; a second one where some are not ours."""
+        ours: set[EffectKey] = set()
+        with store_errors("checking leases"):
+            for chunk in batched(attempts, CHUNK):
+                ours |= self._fence(chunk)
+        return frozenset(ours)
+
+    def _fence(self, attempts: Sequence[tuple[Lease, int]]) -> set[EffectKey]:
+        named = Named([lease for lease, _ in attempts])
+        # Of its own for each call: no document stays as it was, and those that were reached can be told.
+        fence = secrets.token_hex(12)
+        mark = {
+            **self._in_flight(self._in_flight_ms),
+            "attempts": named.marked(attempts),
+            "fence": {"$literal": fence},
+        }
+        condition = {"$and": [named.ours, ahead("$expires_at")]}
+        reached = self._leases.update_many(named.filter, where(condition, mark)).modified_count
+        keys = {document_name(lease.key): lease.key for lease, _ in attempts}
+        if reached == len(named):
+            return set(keys.values())
+        found = self._leases.find(
+            {"_id": {"$in": list(keys)}, "fence": fence}, {"_id": 1}, batch_size=AT_ONCE
+        )
+        return {keys[document["_id"]] for document in found}
+
+    def _in_flight(self, milliseconds: int) -> Document:
+        return {"writing_until": from_now(milliseconds), "purge_at": self._purge_at()}
+
     def hold(self, lease: Lease) -> datetime:
         """Nobody writes for this key until then; others may look at once."""
-        mark = {"hold_until": _from_now(self._hold_ms), "purge_at": self._purge_at()}
-        with store_errors("holding a lease"):
-            self._leases.update_one({"_id": _name(lease.key), "token": lease.token}, [{"$set": mark}])
+        return self.hold_all([lease])
+
+    def hold_all(self, leases: Sequence[Lease]) -> datetime:
+        """Nobody writes for these keys until then; others may look at once. One round trip."""
+        mark = {"hold_until": from_now(self._hold_ms), "purge_at": self._purge_at()}
+        with store_errors("holding leases"):
+            for chunk in batched(leases, CHUNK):
+                named = Named(chunk)
+                self._leases.update_many(named.filter, where(named.ours, mark))
         return datetime.now(UTC) + timedelta(milliseconds=self._hold_ms)
 
-    def release(self, leases: Sequence[Lease]) -> None:
-        """Give back: what is on hold stays, expired, for the next one to see; the rest goes."""
+    def release(self, leases: Sequence[Lease], *, keep_owners: Those[EffectKey] = ()) -> None:
+        """Give back: what is on hold or to be remembered stays, expired, for the next one; the rest goes."""
         with self._lock:
             for lease in leases:
-                self._mine.pop(_name(lease.key), None)
-        tokens = {lease.token for lease in leases}
+                self._mine.pop(document_name(lease.key), None)
+        kept = set(keep_owners)
+        by_token: dict[str, list[Lease]] = {}
+        for lease in leases:
+            by_token.setdefault(lease.token, []).append(lease)
         with store_errors("releasing leases"):
-            for token in tokens:
-                names = [_name(lease.key) for lease in leases if lease.token == token]
-                for chunk in batched(names, CHUNK):
-                    self._release(chunk, token)
+            for token, these in by_token.items():
+                for chunk in batched(these, CHUNK):
+                    self._release(chunk, token, kept)
 
-    def _release(self, names: list[str], token: str) -> None:
-        mine = {"_id": {"$in": names}, "token": token}
-        held = {"expires_at": "$$NOW", "token": None, "writing_until": "$$REMOVE"}
-        # What is on hold loses its token here, and so is not deleted with the rest.
-        self._leases.update_many(mine, [{"$set": _where(_ahead("$hold_until"), held)}])
+    def _release(self, leases: Sequence[Lease], token: str, kept: set[EffectKey]) -> None:
+        names = [document_name(lease.key) for lease in leases]
+        remembered = [document_name(lease.key) for lease in leases if lease.key in kept and lease.owners]
+        mine: Document = {"_id": {"$in": names}, "token": token}
+        # What loses its token here is not deleted with the rest.
+        if remembered:
+            back = {**GIVEN_BACK, "purge_at": self._purge_at()}
+            self._leases.update_many({**mine, "_id": {"$in": remembered}}, [{"$set": back}])
+        self._leases.update_many(mine, where(ahead("$hold_until"), {**GIVEN_BACK, "owners": []}))
         self._leases.delete_many(mine)
 
     def renew(self) -> None:
@@ -189,17 +232,16 @@ class MongoLeases:
             for token in set(mine.values()):
                 names = [name for name, owner in mine.items() if owner == token]
                 for chunk in batched(names, CHUNK):
-                    times = {"expires_at": _from_now(self._ttl_ms), "purge_at": self._purge_at()}
+                    times = {"expires_at": from_now(self._ttl_ms), "purge_at": self._purge_at()}
                     self._leases.update_many(
-                        {"_id": {"$in": chunk}, "token": token},
-                        [{"$set": _where(_ahead("$expires_at"), times)}],
+                        {"_id": {"$in": chunk}, "token": token}, where(ahead("$expires_at"), times)
                     )
 
     def take_over(self, run_ids: Sequence[str]) -> None:
         """Expire the leases of dead runs now; `writing_until` keeps what they may have had in flight."""
         with store_errors("taking over leases"):
             self._leases.update_many(
-                {"run_id": {"$in": list(run_ids)}, "$expr": _ahead("$expires_at")},
+                {"run_id": {"$in": list(run_ids)}, "$expr": ahead("$expires_at")},
                 [{"$set": {"expires_at": "$$NOW"}}],
             )
 
@@ -211,7 +253,7 @@ class MongoLeases:
         return datetime.now(UTC) + left if left > timedelta(0) else None
 
     def _purge_at(self) -> Document:
-        return _from_now(int(self._purge.total_seconds() * 1000))
+        return from_now(int(self._purge.total_seconds() * 1000))
 
     def _read_server_clock(self) -> None:
         """Read anew for each page: a machine that slept, a clock that was set, another primary."""
@@ -228,30 +270,3 @@ class MongoLeases:
     def _server_now(self) -> datetime:
         """The server's clock as it was just read, carried on by our monotonic one."""
         return datetime.fromtimestamp(time.monotonic() + self._server_ahead, UTC)
-
-
-def _name(key: EffectKey) -> str:
-    # Neither part can hold a line break: both have passed the storefront's rules.
-    return f"{key.member}\n{key.course}"
-
-
-def _where(condition: Document, fields: Document) -> Document:
-    """These fields where the condition holds, and as they are elsewhere.
-
-    The condition stands in the update and not in the filter, where the key alone must lead to the
-    document: some servers scan the collection for an `$expr`.
-    """
-    return {name: {"$cond": [condition, value, f"${name}"]} for name, value in fields.items()}
-
-
-def _ahead(field: str) -> Document:
-    """The instant lies ahead of the server's clock. As numbers, which every server compares alike."""
-    return {"$gt": [{"$toLong": field}, {"$toLong": "$$NOW"}]}
-
-
-def _passed(field: str) -> Document:
-    return {"$lte": [{"$toLong": field}, {"$toLong": "$$NOW"}]}
-
-
-def _from_now(milliseconds: int) -> Document:
-    return {"$add": ["$$NOW", milliseconds]}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,35 +12,17 @@ import pytest
 from pymongo.database import Database
 
 from reconcile.domain.model import EffectKey
-from reconcile.run.leases import Leases
-from reconcile.run.ports import Origin
 from reconcile.storefront import leases as mongo_leases
 from reconcile.storefront.leases import MongoLeases
-from tests.fakes.world import FakeClock, FakeLeases
+from tests.contract.lease_cases import ORIGIN, Case, cases
 
 TTL, HOLD = 0.6, 1.2
 KEYS = [EffectKey(f"m{number}@example.com", "python-basics") for number in range(5)]
-ORIGIN = Origin(host="h", pid=1, process_started="1")
-
-
-@dataclass
-class Case:
-    mine: Leases
-    theirs: Leases
-    wait: Callable[[float], None]
 
 
 @pytest.fixture(params=["fake", "mongodb"])
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
-    if request.param == "fake":
-        clock = FakeClock()
-        leases = FakeLeases(clock, ttl=TTL, hold_seconds=HOLD)
-        yield Case(leases, leases, clock.advance)
-        return
-    database: Database[dict[str, Any]] = request.getfixturevalue("database")
-    mine = MongoLeases(database, origin=ORIGIN, ttl=TTL, hold=HOLD)
-    theirs = MongoLeases(database, origin=Origin(host="x", pid=2, process_started="1"), ttl=TTL, hold=HOLD)
-    yield Case(mine, theirs, time.sleep)
+    yield from cases(request, ttl=TTL, hold=HOLD)
 
 
 def test_what_is_taken_is_nobody_elses(case: Case) -> None:
@@ -139,6 +120,25 @@ def test_peeking_takes_nothing(case: Case) -> None:
     assert set(case.theirs.take(KEYS, "r2")) == set(KEYS[2:])
 
 
+def test_many_unanswered_writes_are_on_hold_together(case: Case) -> None:
+    mine = case.mine.take(KEYS[:3], "r1")
+    case.mine.hold_all([mine[key] for key in KEYS[:2]])
+    case.mine.release(list(mine.values()))
+
+    theirs = case.theirs.take(KEYS[:3], "r2")
+    assert [theirs[key].hold_until is not None for key in KEYS[:3]] == [True, True, False]
+
+
+def test_nobody_holds_what_somebody_else_has(case: Case) -> None:
+    mine = case.mine.take(KEYS[:1], "r1")
+    case.theirs.take_over(["r1"])
+    theirs = case.theirs.take(KEYS[:1], "r2")
+    case.mine.hold_all(list(mine.values()))
+    case.theirs.release(list(theirs.values()))
+
+    assert case.theirs.take(KEYS[:1], "r3")[KEYS[0]].hold_until is None
+
+
 def test_many_at_once_take_each_key_once(case: Case) -> None:
     keys = [EffectKey(f"n{number}@example.com", "c") for number in range(40)]
 
@@ -200,7 +200,12 @@ def test_no_document_goes_before_its_hold_is_over(database: Database[dict[str, A
     instants = ("expires_at", "writing_until", "hold_until")
     taken = leases.take(KEYS[:1], "r1")[KEYS[0]]
 
-    for step in (leases.renew, lambda: leases.fence(taken), lambda: leases.hold(taken)):
+    for step in (
+        leases.renew,
+        lambda: leases.fence(taken),
+        lambda: leases.fence_all([(taken, 1)]),
+        lambda: leases.hold(taken),
+    ):
         (document,) = database["reconcile_leases"].find()
         known = [document[name] for name in instants if document.get(name) is not None]
         assert document["purge_at"] > max(known)

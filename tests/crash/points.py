@@ -50,6 +50,8 @@ READS: dict[str, tuple[int, ...]] = {
 #: Steps that an applied run never takes.
 NEVER = {
     "source.shop_queue",  # for alerts and `status`
+    "leases.fence_all",  # in bulk: what a run does one by one
+    "leases.hold_all",
     "leases.peek",  # only a dry run and `plan` look without taking
     "platform.titles",  # for the mail, after the run
     "platform.enroll_many",  # no run sends batches yet

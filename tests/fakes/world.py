@@ -38,7 +38,7 @@ from reconcile.run.answers import (
     Refused,
     RefusedMany,
 )
-from reconcile.run.leases import Lease
+from reconcile.run.leases import IN_FLIGHT, Lease, Owner
 from reconcile.run.ports import Sight
 from reconcile.run.source import Selection, WriteBack
 from reconcile.storefront.documents import parse_enrollment
@@ -311,15 +311,17 @@ class FakeLeases:
                 if row is not None and row["expires_at"] > now:
                     continue
                 token = f"t{next(self._tokens)}"
-                hold = _latest(row, now)
+                hold, owners = _latest(row, now), _owners(row)
                 self.rows[key] = {
                     "token": token,
                     "run_id": run_id,
                     "expires_at": now + timedelta(seconds=self._ttl),
                     "hold_until": hold,
                     "writing_until": None,
+                    "attempts": set(),
+                    "owners": owners,
                 }
-                taken[key] = Lease(key=key, token=token, hold_until=hold)
+                taken[key] = Lease(key=key, token=token, hold_until=hold, owners=owners)
         return taken
 
     def peek(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Lease]:
@@ -328,32 +330,53 @@ class FakeLeases:
         for key in keys:
             row = self.rows.get(key)
             if row is None or row["expires_at"] <= now:
-                free[key] = Lease(key=key, token="", hold_until=_latest(row, now))
+                hold = _latest(row, now)
+                free[key] = Lease(key=key, token="", hold_until=hold, owners=_owners(row))
         return free
 
     def fence(self, lease: Lease) -> bool:
-        now = self._clock.now()
         with self._lock:
-            row = self.rows.get(lease.key)
-            if row is None or row["token"] != lease.token or row["expires_at"] <= now:
-                return False
-            row["writing_until"] = now + timedelta(seconds=self._hold)
-            return True
+            return self._fence(lease, None)
+
+    def fence_all(self, attempts: Sequence[tuple[Lease, int]]) -> frozenset[EffectKey]:
+        with self._lock:
+            return frozenset(lease.key for lease, attempt in attempts if self._fence(lease, attempt))
+
+    def _fence(self, lease: Lease, attempt: int | None) -> bool:
+        now = self._clock.now()
+        row = self.rows.get(lease.key)
+        if row is None or row["token"] != lease.token or row["expires_at"] <= now:
+            return False
+        row["writing_until"] = now + timedelta(seconds=self._hold + (0.0 if attempt is None else IN_FLIGHT))
+        if attempt is None:
+            row["attempts"] = None
+        elif row["attempts"] is not None:
+            row["attempts"].add(attempt)
+        return True
 
     def hold(self, lease: Lease) -> datetime:
+        return self.hold_all([lease])
+
+    def hold_all(self, leases: Sequence[Lease]) -> datetime:
         with self._lock:
             until = self._clock.now() + timedelta(seconds=self._hold)
-            self.rows[lease.key]["hold_until"] = until
+            for lease in leases:
+                row = self.rows.get(lease.key)
+                if row is not None and row["token"] == lease.token:
+                    row["hold_until"] = until
             return until
 
-    def release(self, leases: Sequence[Lease]) -> None:
+    def release(self, leases: Sequence[Lease], *, keep_owners: Collection[EffectKey] = ()) -> None:
+        now = self._clock.now()
         with self._lock:
             for lease in leases:
                 row = self.rows.get(lease.key)
                 if row is None or row["token"] != lease.token:
                     continue
-                if row["hold_until"] is not None and row["hold_until"] > self._clock.now():
-                    row |= {"expires_at": self._clock.now(), "token": None, "writing_until": None}
+                kept = row["owners"] if lease.key in keep_owners else ()
+                if kept or (row["hold_until"] is not None and row["hold_until"] > now):
+                    row |= {"expires_at": now, "token": None, "writing_until": None}
+                    row |= {"attempts": set(), "owners": kept}
                 else:
                     del self.rows[lease.key]
 
@@ -373,6 +396,15 @@ class FakeLeases:
 def _latest(row: dict[str, Any] | None, now: datetime) -> datetime | None:
     holds = [row["hold_until"], row["writing_until"]] if row else []
     return max((hold for hold in holds if hold is not None and hold > now), default=None)
+
+
+def _owners(row: dict[str, Any] | None) -> tuple[Owner, ...]:
+    if row is None:
+        return ()
+    before: tuple[Owner, ...] = row["owners"]
+    if row["token"] is None or row["attempts"] is None:
+        return before
+    return (*before, Owner(token=row["token"], attempts=frozenset(row["attempts"])))
 
 
 def outcomes(counter: Counter[Outcome]) -> dict[str, int]:
