@@ -52,8 +52,9 @@ class ReadOnlySource:
     """Shows the orders; writes nothing back."""
 
     def __init__(self, inner: EnrollmentSource) -> None:
-        self.scan, self.read_again = inner.scan, inner.read_again
-        self.shop_jobs, self.paid_orders = inner.shop_jobs, inner.paid_orders
+        self.scan, self.read_again, self.last_look = inner.scan, inner.read_again, inner.last_look
+        self.shop_jobs = inner.shop_jobs
+        self.paid_orders, self.paid_twice = inner.paid_orders, inner.paid_twice
         self.unmarked, self.shop_queue = inner.unmarked, inner.shop_queue
 
     def end_settled_jobs(self, now: datetime) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
-from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment, Verdict
+from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment, SyncState, Verdict
 from reconcile.domain.shop_queue import ShopJob, ShopQueue
 from reconcile.domain.unmarked import Unmarked
 
@@ -36,6 +37,25 @@ class WriteBack:
     enrollment_id: str
     verdict: Verdict
     at: datetime  #: when the verdict was reached, as the audit has it: by it we know our own marks again
+    sync: SyncState | None = None  #: as the order was last read; saves a try where it is not regular
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """An order as it is right before a write, its retry job, and the other paid orders for the same.
+
+    Each job was read before the order it belongs to: an order that the storefront's worker is at, or has
+    just settled, shows it by one of the two.
+    """
+
+    order: AnyEnrollment | None  #: None where it is gone
+    job: ShopJob
+    twins: Sequence[Enrollment]  #: paid, of the key that was asked for, not itself
+    jobs: Mapping[str, ShopJob]  #: of each of the twins, by order id
+
+
+#: Nothing is known about other orders.
+NO_TWINS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class EnrollmentSource(Protocol):
@@ -49,12 +69,29 @@ class EnrollmentSource(Protocol):
         """One order and its retry job as they are now, right before a write; None where it is gone."""
         ...
 
+    def last_look(
+        self, orders: Sequence[Enrollment], *, twins: Mapping[str, Sequence[str]] = NO_TWINS
+    ) -> Mapping[str, Fresh]:
+        """These orders as they are now, right before writes: each of them, by order id.
+
+        `twins`: ids of twins already known, by order id; a twin that is not among them costs three round
+        trips more.
+        """
+        ...
+
     def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
         """What the storefront's own retry queue knows of these orders; absent ones have no job."""
         ...
 
     def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
         """The paid orders for each learner and course, synced ones included; absent where there is none."""
+        ...
+
+    def paid_twice(self, orders: Sequence[Enrollment]) -> Mapping[EffectKey, Sequence[Enrollment]]:
+        """The paid orders of those of these learners and courses that have several, these orders counted.
+
+        Absent where an order is alone: as a rule. Cheaper than `paid_orders`, which reads all of them.
+        """
         ...
 
     def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:

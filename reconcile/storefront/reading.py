@@ -9,13 +9,13 @@ from bson import ObjectId
 from pymongo.collection import Collection
 
 from reconcile.base.batched import batched
-from reconcile.domain.identity import is_placeholder
+from reconcile.domain.identity import is_placeholder, normalise_course, normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
 from reconcile.domain.payments import spellings
 from reconcile.domain.shop_queue import NO_JOB
 from reconcile.storefront.documents import EmailRule, parse_enrollment
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import CHUNK, document_id, enrollment_id
+from reconcile.storefront.ids import AT_ONCE, CHUNK, document_id, enrollment_id
 from reconcile.storefront.retry_queue import RetryQueue
 
 Document = dict[str, Any]
@@ -94,18 +94,49 @@ def ids_named(names: Sequence[str], orders: Collection[Document], queue: RetryQu
     return found
 
 
-def orders_for(
+def by_address(
     orders: Collection[Document], reader: OrderReader, keys: Set[EffectKey], only: Mapping[str, Any]
-) -> dict[EffectKey, dict[str, Enrollment]]:
-    """The readable orders for these learners and courses, by id; `only` narrows them.
+) -> Iterator[AnyEnrollment]:
+    """The orders of the learners of these keys, of other courses too, some twice; `only` narrows them."""
+    for query in _of_members(keys):
+        yield from reader.read(orders.find({**query, **only}, PROJECTION, batch_size=AT_ONCE))
 
-    An account may carry another address than the buyer's: both fields, each by its own index.
-    """
-    found: dict[EffectKey, dict[str, Enrollment]] = {}
+
+def _of_members(keys: Set[EffectKey]) -> Iterator[Document]:
+    """An account may carry another address than the buyer's: both fields, each by its own index."""
     members = sorted({key.member for key in keys})
     for field in ("email", "lmsContext.frappeEmail"):
         for chunk in batched(members, CHUNK):
-            for item in reader.read(orders.find({field: {"$in": chunk}, **only}, PROJECTION)):
-                if isinstance(item, Enrollment) and item.key in keys:
-                    found.setdefault(item.key, {})[item.id] = item
+            yield {field: {"$in": chunk}}
+
+
+def orders_for(
+    orders: Collection[Document], reader: OrderReader, keys: Set[EffectKey], only: Mapping[str, Any]
+) -> dict[EffectKey, dict[str, Enrollment]]:
+    """The readable orders for these learners and courses, by id; `only` narrows them."""
+    found: dict[EffectKey, dict[str, Enrollment]] = {}
+    for item in by_address(orders, reader, keys, only):
+        if isinstance(item, Enrollment) and item.key in keys:
+            found.setdefault(item.key, {})[item.id] = item
+    return found
+
+
+#: What tells whose an order may be.
+_WHOSE = {"email": 1, "courseId": 1, "lmsContext.frappeEmail": 1}
+
+
+def paid_ids(orders: Collection[Document], keys: Set[EffectKey]) -> dict[EffectKey, set[str]]:
+    """The ids of the paid orders that may be of these learners and courses, and are unless they are odd.
+
+    For counting: nothing else of them is read.
+    """
+    found: dict[EffectKey, set[str]] = {}
+    for query in _of_members(keys):
+        for document in orders.find({**query, "status": "paid"}, _WHOSE, batch_size=AT_ONCE):
+            course, context = document.get("courseId"), document.get("lmsContext")
+            account = context.get("frappeEmail") if isinstance(context, Mapping) else None
+            for address in {each for each in (document.get("email"), account) if isinstance(each, str)}:
+                key = EffectKey(normalise_email(address), normalise_course(str(course)))
+                if key in keys:
+                    found.setdefault(key, set()).add(enrollment_id(document["_id"]))
     return found

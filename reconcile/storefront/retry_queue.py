@@ -22,7 +22,7 @@ from reconcile.base.redaction import excerpt
 from reconcile.domain.identity import MAX_NAME, normalise_email
 from reconcile.domain.shop_queue import ShopJob, ShopQueue
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import CHUNK, names_in_jobs, order_of_job
+from reconcile.storefront.ids import AT_ONCE, CHUNK, names_in_jobs, order_of_job
 from reconcile.storefront.order_times import instant
 
 Document = dict[str, Any]
@@ -40,6 +40,9 @@ MAX_ATTEMPTS = 5
 #: A worker leaves no job at 0 attempts, and each update of the storefront's moves `updatedAt`: what was
 #: completed otherwise, we have completed. So many of the newest are looked through for one of the worker's.
 _NEWEST, _SAME_UPDATE = 200, timedelta(seconds=5)
+
+#: How many names an order may have in jobs: so many orders one query asks for as elsewhere.
+_NAMES = 2
 
 #: Completing an order's job, or asking for it, must not read the whole queue.
 BY_ORDER = IndexModel([("enrollmentId", ASCENDING), ("status", ASCENDING)], name="reconcile_jobs_by_order")
@@ -119,7 +122,7 @@ class RetryQueue:
         found: dict[str, list[Document]] = {}
         names = [name for each in dict.fromkeys(order_ids) for name in names_in_jobs(each)]
         with store_errors("reading retry jobs"):
-            for document in self._find_in("enrollmentId", names):
+            for document in self._find_in("enrollmentId", names, at_once=_NAMES * CHUNK):
                 found.setdefault(order_of_job(document), []).append(document)
         now = datetime.now(UTC)
         return {order: _job(documents, now) for order, documents in found.items()}
@@ -185,10 +188,10 @@ class RetryQueue:
             worker_seen_at=_latest(found.last_started_at, found.last_completed_at),
         )
 
-    def _find_in(self, field: str, values: Sequence[object]) -> Iterator[Document]:
-        for chunk in batched(values, CHUNK):
+    def _find_in(self, field: str, values: Sequence[object], *, at_once: int = CHUNK) -> Iterator[Document]:
+        for chunk in batched(values, at_once):
             for collection in self._collections:
-                yield from collection.find({field: {"$in": chunk}}, _FIELDS)
+                yield from collection.find({field: {"$in": chunk}}, _FIELDS, batch_size=AT_ONCE)
 
 
 def _job(documents: list[Document], now: datetime) -> ShopJob:

@@ -6,7 +6,7 @@ paid, unsynced orders, and `status: completed` of their retry jobs. Nothing else
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,15 +22,16 @@ from reconcile.domain.identity import normalise_course, normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
 from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
 from reconcile.domain.unmarked import Unmarked
-from reconcile.run.source import Selection, WriteBack
+from reconcile.run.source import NO_TWINS, Fresh, Selection, WriteBack
 from reconcile.storefront.documents import sync_state
 from reconcile.storefront.errors import store_errors
-from reconcile.storefront.ids import CHUNK, document_id, enrollment_id
+from reconcile.storefront.ids import AT_ONCE, CHUNK, document_id, enrollment_id
+from reconcile.storefront.last_look import LastLook
 from reconcile.storefront.order_times import is_unmarked
-from reconcile.storefront.reading import PROJECTION, OrderReader, ids_named, orders_for
+from reconcile.storefront.reading import PROJECTION, OrderReader, ids_named, orders_for, paid_ids
 from reconcile.storefront.retry_queue import RetryQueue
 from reconcile.storefront.scan import UNMARKED, Scan
-from reconcile.storefront.write_back import sync_update
+from reconcile.storefront.write_back import GUARD, is_regular, plain_update, sync_update
 
 _log = log.get_logger(__name__)
 
@@ -39,6 +40,9 @@ Document = dict[str, Any]
 #: Server codes that one document's content causes: a validator (121), a wrong type on the way (28, 14, 2),
 #: too large (17419, 10334), not storable (52, 57). Anything else is the server's own trouble.
 _DOCUMENTS_OWN = frozenset({2, 14, 28, 52, 57, 121, 10334, 17419})
+
+#: By what we know again what we have written.
+_OUR_MARK = {"frappeSync.lastSyncAttempt": 1}
 
 #: Survives a crash of the server: nothing that matters is written without it.
 JOURNALED = WriteConcern(w="majority", j=True)
@@ -101,6 +105,15 @@ class MongoSource:
             document = self._orders.find_one({"_id": document_id(enrollment_id)}, PROJECTION)
         return (None if document is None else self._reader.read_one(document)), job
 
+    def last_look(
+        self, orders: Sequence[Enrollment], *, twins: Mapping[str, Sequence[str]] = NO_TWINS
+    ) -> Mapping[str, Fresh]:
+        """Read these orders, their twins and their retry jobs again, right before writes.
+
+        Three round trips for 200 orders; one more where an order is not among its learner's paid ones.
+        """
+        return LastLook(self._orders, self._reader, self._queue).at(orders, twins)
+
     def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
         """What the storefront's retry queue knows of these orders."""
         return self._queue.jobs_of(enrollment_ids)
@@ -110,6 +123,26 @@ class MongoSource:
         with store_errors("reading orders"):
             found = orders_for(self._orders, self._reader, set(keys), {"status": "paid"})
         return {key: list(orders.values()) for key, orders in found.items()}
+
+    def paid_twice(self, orders: Sequence[Enrollment]) -> Mapping[EffectKey, Sequence[Enrollment]]:
+        """The paid orders where these learners and courses have several. Two round trips where none has."""
+        given: dict[EffectKey, set[str]] = {}
+        for order in orders:
+            given.setdefault(order.key, set()).add(order.id)
+        together: dict[EffectKey, list[Enrollment]] = {}
+        with store_errors("reading orders"):
+            paid = paid_ids(self._orders, given.keys())
+            several = [ids | given[key] for key, ids in paid.items() if len(ids | given[key]) > 1]
+            for chunk in batched(map(document_id, frozenset().union(*several)), CHUNK):
+                query = {"_id": {"$in": chunk}, "status": "paid"}
+                for item in self._reader.read(self._orders.find(query, PROJECTION, batch_size=AT_ONCE)):
+                    if isinstance(item, Enrollment) and item.key in given:
+                        together.setdefault(item.key, []).append(item)
+        return {
+            key: found
+            for key, found in together.items()
+            if len(given[key].union(each.id for each in found)) > 1
+        }
 
     def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
         """The orders, but these ids, that are paid and were never marked as paid. One cheap query."""
@@ -141,25 +174,29 @@ class MongoSource:
         return ended
 
     def write_back(self, items: Sequence[WriteBack]) -> frozenset[str]:
-        """One unordered, guarded, journaled bulk write; retry jobs of the synced orders first."""
+        """One unordered, guarded, journaled bulk write; retry jobs of the synced orders first.
+
+        Where it does not reach all, two or three round trips more: who was reached, the rest in the way
+        that takes every document, and who of these.
+        """
         if not items:
             return frozenset()
         done = [item.enrollment_id for item in items if item.verdict.outcome.has_access]
         with store_errors("writing orders"):
             self._queue.complete(done, at=max(item.at for item in items))
-            operations = [
-                UpdateOne({"_id": document_id(item.enrollment_id), "status": "paid"}, sync_update(item))
-                for item in items
-            ]
-            changed = self._bulk_write(operations, items)
-        if changed == len(items):
-            return frozenset(item.enrollment_id for item in items)
-        return self._that_took(items)
+            plain = frozenset(item.enrollment_id for item in items if is_regular(item))
+            took = self._bulk_write(items, plain)
+            rest = [item for item in items if item.enrollment_id in plain - took]
+            return took | self._bulk_write(rest, frozenset()) if rest else took
 
-    def _bulk_write(self, operations: list[UpdateOne], items: Sequence[WriteBack]) -> int:
-        """How many documents changed. A document that refuses its own update stops nobody else's."""
+    def _bulk_write(self, items: Sequence[WriteBack], plain: Set[str]) -> frozenset[str]:
+        """Who was written. A document that refuses its own update stops nobody else's.
+
+        `plain`: who is tried by a plain update. Its refusal says only that another way must be tried.
+        """
+        operations = [_operation(item, plain=item.enrollment_id in plain) for item in items]
         try:
-            return self._orders.bulk_write(operations, ordered=False).modified_count
+            changed = self._orders.bulk_write(operations, ordered=False).modified_count
         except BulkWriteError as error:
             details = error.details or {}
             failures = details.get("writeErrors", [])
@@ -168,25 +205,34 @@ class MongoSource:
             ):
                 raise
             for failure in failures:
-                _log.error(
-                    "An order refuses to be updated; its document or a validator must be corrected",
-                    enrollment_id=items[failure["index"]].enrollment_id,
-                    code=failure.get("code"),
-                )
-            return int(details.get("nModified", 0))
+                name = items[failure["index"]].enrollment_id
+                if name not in plain:
+                    _log.error(
+                        "An order refuses to be updated; its document or a validator must be corrected",
+                        enrollment_id=name,
+                        code=failure.get("code"),
+                    )
+            changed = int(details.get("nModified", 0))
+        if changed == len(items):
+            return frozenset(item.enrollment_id for item in items)
+        return self._that_took(items)
 
     def _that_took(self, items: Sequence[WriteBack]) -> frozenset[str]:
         """A bulk result counts and does not name: read which documents say what was written."""
         ids = [document_id(item.enrollment_id) for item in items]
         at = {item.enrollment_id: _as_stored(item.at) for item in items}
         took = set()
-        with store_errors("reading orders"):
-            for chunk in batched(ids, CHUNK):
-                for document in self._orders.find({"_id": {"$in": chunk}}, {"frappeSync": 1}):
-                    name = enrollment_id(document["_id"])
-                    if sync_state(document.get("frappeSync")).last_attempt == at[name]:
-                        took.add(name)
+        for chunk in batched(ids, CHUNK):
+            for document in self._orders.find({"_id": {"$in": chunk}}, _OUR_MARK, batch_size=AT_ONCE):
+                name = enrollment_id(document["_id"])
+                if sync_state(document.get("frappeSync")).last_attempt == at[name]:
+                    took.add(name)
         return frozenset(took)
+
+
+def _operation(item: WriteBack, *, plain: bool) -> UpdateOne:
+    query: Document = {"_id": document_id(item.enrollment_id), "status": "paid"}
+    return UpdateOne(query | GUARD, plain_update(item)) if plain else UpdateOne(query, sync_update(item))
 
 
 def _as_stored(at: datetime) -> datetime:

@@ -52,6 +52,8 @@ NEVER = {
     "source.shop_queue",  # for alerts and `status`
     "leases.fence_all",  # in bulk: what a run does one by one
     "leases.hold_all",
+    "source.last_look",
+    "source.paid_twice",
     "leases.peek",  # only a dry run and `plan` look without taking
     "platform.titles",  # for the mail, after the run
     "platform.enroll_many",  # no run sends batches yet

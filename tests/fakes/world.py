@@ -40,7 +40,7 @@ from reconcile.run.answers import (
 )
 from reconcile.run.leases import IN_FLIGHT, Lease, Owner
 from reconcile.run.ports import Sight
-from reconcile.run.source import Selection, WriteBack
+from reconcile.run.source import NO_TWINS, Fresh, Selection, WriteBack
 from reconcile.storefront.documents import parse_enrollment
 from reconcile.storefront.order_times import is_unmarked
 
@@ -148,6 +148,32 @@ class FakeSource:
             if isinstance(item, Enrollment) and item.paid and item.key in set(keys):
                 found.setdefault(item.key, []).append(item)
         return found
+
+    def last_look(
+        self, orders: Sequence[Enrollment], *, twins: Mapping[str, Sequence[str]] = NO_TWINS
+    ) -> Mapping[str, Fresh]:
+        for item in orders:
+            self.before_recheck(item.id)
+        paid = self.paid_orders({item.key for item in orders})
+        return {item.id: self._fresh(item, paid.get(item.key, ())) for item in orders}
+
+    def _fresh(self, item: Enrollment, paid: Sequence[Enrollment]) -> Fresh:
+        document = self.documents.get(item.id)
+        twins = sorted((each for each in paid if each.id != item.id), key=lambda each: each.id)
+        jobs = self.shop_jobs([item.id, *(twin.id for twin in twins)])
+        return Fresh(
+            order=None if document is None else self._parse(document),
+            job=jobs.get(item.id, NO_JOB),
+            twins=twins,
+            jobs={twin.id: jobs.get(twin.id, NO_JOB) for twin in twins},
+        )
+
+    def paid_twice(self, orders: Sequence[Enrollment]) -> Mapping[EffectKey, Sequence[Enrollment]]:
+        mine: dict[EffectKey, set[str]] = {}
+        for item in orders:
+            mine.setdefault(item.key, set()).add(item.id)
+        paid = self.paid_orders(mine)
+        return {key: found for key, found in paid.items() if len({each.id for each in found} | mine[key]) > 1}
 
     def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
         found = Unmarked()

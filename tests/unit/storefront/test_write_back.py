@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconcile.domain.model import Outcome, Reason, Verdict
+import pytest
+
+from reconcile.domain.model import Outcome, Reason, SyncState, Verdict
 from reconcile.run.source import WriteBack
-from reconcile.storefront.write_back import sync_update
+from reconcile.storefront.write_back import is_regular, plain_update, sync_update
 from tests.fakes.world import NOON
 
 
@@ -52,3 +54,49 @@ def test_only_a_write_of_ours_counts_for_access() -> None:
     _, stage = update(outcome=Outcome.ENROLLED, lms_id="x", attempts=1)
 
     assert written(stage)["retryCount"]["$add"][1] == {"$literal": 1}
+
+
+def plain(**verdict: Any) -> dict[str, Any]:
+    return plain_update(WriteBack(enrollment_id="e1", verdict=Verdict(**verdict), at=NOON))
+
+
+def test_a_plain_update_says_the_same_of_a_failure() -> None:
+    assert plain(outcome=Outcome.FAILED, error="$no") == {
+        "$set": {
+            "frappeSync.syncStatus": "failed",
+            "frappeSync.lastSyncAttempt": NOON,
+            "frappeSync.errorMessage": "$no",
+        },
+        "$inc": {"frappeSync.retryCount": 0},
+    }
+
+
+def test_a_plain_update_says_the_same_of_access() -> None:
+    written = {
+        "frappeSync.syncStatus": "success",
+        "frappeSync.lastSyncAttempt": NOON,
+        "frappeSync.synced": True,
+        "frappeSync.enrollmentId": "x",
+        "frappeSync.syncCompletedAt": NOON,
+    }
+    gone = {"frappeSync.errorMessage": "", "frappeSync.retryJobId": ""}
+
+    assert plain(outcome=Outcome.RECOVERED, lms_id="x") == {"$set": written, "$unset": gone}
+    counted = plain(outcome=Outcome.ENROLLED, lms_id="x", attempts=1)
+    assert counted == {"$set": written, "$unset": gone, "$inc": {"frappeSync.retryCount": 1}}
+
+
+@pytest.mark.parametrize(
+    ("sync", "regular"),
+    [
+        (None, True),
+        (SyncState(status="failed"), True),
+        (SyncState(status="success"), False),
+        (SyncState(status="odd"), False),
+        (SyncState(), False),
+    ],
+)
+def test_a_plain_update_is_tried_where_it_may_do(sync: SyncState | None, regular: bool) -> None:
+    verdict = Verdict(outcome=Outcome.ENROLLED, lms_id="x")
+
+    assert is_regular(WriteBack(enrollment_id="e1", verdict=verdict, at=NOON, sync=sync)) is regular
