@@ -45,10 +45,8 @@ lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev ## the benchmarks
-	@shopt -s nullglob; found=(benchmarks/[a-z]*.py); \
-	  if (( $${#found[@]} == 0 )); then echo "there are no benchmarks"; fi; \
-	  for each in "$${found[@]}"; do echo "== $$each"; $(BIN)/python "$$each"; done
+bench: $(VENV)/.installed-dev ## the benchmarks, most of two hours; QUICK=1 only tries whether they work
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 clean: ## remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist *.egg-info $(PURE) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
