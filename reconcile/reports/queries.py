@@ -7,13 +7,30 @@ and so are its errors; it must stay open until the last row.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, exists, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Subquery,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.types import UserDefinedType
 
 from reconcile.audit import tables
 from reconcile.audit.rows import person_key
+from reconcile.domain.instants import as_utc
 from reconcile.domain.model import Outcome
 from reconcile.domain.money import major_units
 from reconcile.reports.model import Cell, ReportFilter, Row, tidy
@@ -22,34 +39,61 @@ CHUNK = 1000
 _ACCESS = [outcome.value for outcome in Outcome if outcome.has_access]
 
 
+class _Instant(UserDefinedType[datetime]):
+    """An instant that is read as the tables' own type reads it, in one step instead of four."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:  # noqa: ARG002
+        """SQLite holds text."""
+        return _of_text if dialect.name == "sqlite" else as_utc
+
+
+def _of_text(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    instant = datetime.fromisoformat(text)
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else as_utc(instant)
+
+
+def _instant(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return type_coerce(column, _Instant())
+
+
 def attempt_rows(connection: Connection, chosen: ReportFilter, *, with_emails: bool = False) -> Iterator[Row]:
     """One row per attempt, in the order in which they began."""
     row = tables.attempts.c
     query = (
-        select(tables.attempts, _email(with_emails=with_emails))
+        select(row.run_id, row.attempt_id, row.enrollment_id, row.payment_id)
+        .add_columns(_email(with_emails=with_emails), row.course, row.number, row.action)
+        .add_columns(_instant(row.started_at), _instant(row.finished_at), row.outcome, row.reason)
+        .add_columns(row.http_status, row.lms_enrollment_id, row.error, row.flags)
         .where(*attempts_chosen(connection, chosen))
         .order_by(row.attempt_id)
     )
-    for found in stream(connection, _with_people(query) if with_emails else query):
-        started, finished = found.started_at, found.finished_at
+    # Unpacked, and not asked for by name: of a million rows that is seconds.
+    for run_id, attempt_id, enrollment_id, payment_id, email, course, number, action, *rest in stream(
+        connection, _with_people(query) if with_emails else query
+    ):
+        started, finished, outcome, reason, http_status, lms_enrollment_id, error, flags = rest
         yield {
-            "run_id": found.run_id,
-            "attempt_id": found.attempt_id,
-            "enrollment_id": found.enrollment_id,
-            "payment_id": found.payment_id,
-            "email": found.email,
-            "course": found.course,
-            "number": found.number,
-            "action": found.action,
+            "run_id": run_id,
+            "attempt_id": attempt_id,
+            "enrollment_id": enrollment_id,
+            "payment_id": payment_id,
+            "email": email,
+            "course": course,
+            "number": number,
+            "action": action,
             "started_at": started,
             "finished_at": finished,
             "duration_ms": round((finished - started).total_seconds() * 1000) if finished else None,
-            "outcome": found.outcome,
-            "reason": found.reason,
-            "http_status": found.http_status,
-            "lms_enrollment_id": found.lms_enrollment_id,
-            "error": found.error,
-            "flags": tuple(found.flags.split()),
+            "outcome": outcome,
+            "reason": reason,
+            "http_status": http_status,
+            "lms_enrollment_id": lms_enrollment_id,
+            "error": error,
+            "flags": tuple(flags.split()),
         }
 
 
@@ -84,9 +128,9 @@ def latest_verdicts(
             row.enrollment_id,
             # A visit is a run, however many of its writes count.
             func.count(func.distinct(case((row.counted > 0, row.run_id)))).label("visits"),
-            func.min(row.started_at).label("first_seen"),
-            func.max(func.coalesce(row.finished_at, row.started_at)).label("last_seen"),
-            func.min(case((row.outcome.in_(_ACCESS), row.finished_at))).label("access_at"),
+            _instant(func.min(row.started_at)).label("first_seen"),
+            _instant(func.max(func.coalesce(row.finished_at, row.started_at))).label("last_seen"),
+            _instant(func.min(case((row.outcome.in_(_ACCESS), row.finished_at)))).label("access_at"),
             # An enrollment whose only attempt is still open is told by that one.
             func.coalesce(newest_end, func.max(row.attempt_id)).label("newest"),
             *also,
@@ -102,7 +146,7 @@ def latest_verdicts(
             row.course,
             row.outcome,
             row.reason,
-            row.paid_at,
+            _instant(row.paid_at).label("paid_at"),
             row.amount_e4,
             row.currency,
             # Rows of earlier versions do not tell.
@@ -174,6 +218,7 @@ def run_rows(connection: Connection, chosen: ReportFilter) -> Iterator[Row]:
         }
 
 
+@lru_cache(maxsize=1000)  # a shop has few prices
 def amount(ten_thousandths: int | None) -> Cell:
     """An amount in major units: an int where it is whole, else a Decimal without idle zeros."""
     if ten_thousandths is None:
@@ -184,7 +229,8 @@ def amount(ten_thousandths: int | None) -> Cell:
 def stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
     """What a query finds, a chunk in memory at a time."""
     # `yield_per` also asks PostgreSQL for a cursor on the server's side.
-    yield from connection.execute(query, execution_options={"yield_per": CHUNK})
+    for chunk in connection.execute(query, execution_options={"yield_per": CHUNK}).partitions():
+        yield from chunk
 
 
 def _conditions(connection: Connection, chosen: ReportFilter) -> list[ColumnElement[bool]]:

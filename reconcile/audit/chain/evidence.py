@@ -7,9 +7,9 @@ is then another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from operator import methodcaller
 from typing import Any
 
 from sqlalchemy import (
@@ -18,34 +18,38 @@ from sqlalchemy import (
     Connection,
     Dialect,
     FromClause,
-    RowMapping,
     Select,
-    String,
-    TypeDecorator,
     type_coerce,
 )
+from sqlalchemy.types import UserDefinedType
 
 from reconcile.audit.tables import UtcDateTime
 
 _ROWS_AT_ONCE = 500
 
 
-class _WrittenInstant(TypeDecorator[Any]):
-    """SQLite's text for an instant: aware UTC where it is exactly that, else whatever stands there."""
+#: A row by the names of its columns.
+Row = Mapping[str, Any]
 
-    impl = String
+#: Where SQLite's text for an instant has a blank, and how long it is: `2026-11-24 12:00:00.000000`.
+_BLANK, _LENGTH = 10, 26
+
+
+class _WrittenInstant(UserDefinedType[Any]):
+    """SQLite's text for an instant, in the form in which it is hashed; anything else as it stands there."""
+
     cache_ok = True
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
-        if not isinstance(value, str):
-            return value
-        try:
-            instant = datetime.fromisoformat(value)
-        except ValueError:
-            return value
-        # Another spelling of the same instant is not what reconcile has written either.
-        written = instant.isoformat(sep=" ", timespec="microseconds") == value
-        return instant.replace(tzinfo=UTC) if written else value
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:  # noqa: ARG002
+        """Without a look at the calendar: what is no instant has the digest of none that was written."""
+        return _as_hashed
+
+
+def _as_hashed(value: Any) -> Any:
+    # Another spelling of the same instant is not what reconcile has written either.
+    if not isinstance(value, str) or len(value) != _LENGTH or value[_BLANK] != " ":
+        return value
+    return f"{value[:_BLANK]}T{value[_BLANK + 1 :]}Z"
 
 
 @contextmanager
@@ -55,7 +59,8 @@ def lenient(connection: Connection) -> Iterator[None]:
         yield
         return
     raw: Any = connection.connection.driver_connection
-    raw.text_factory = lambda text: text.decode("utf-8", "replace")
+    # No lambda: it would be called for each text of each row.
+    raw.text_factory = methodcaller("decode", "utf-8", "replace")
     try:
         yield
     finally:
@@ -76,6 +81,10 @@ def columns(
     return found
 
 
-def stream(connection: Connection, query: Select[Any]) -> Iterator[RowMapping]:
+def stream(connection: Connection, query: Select[Any]) -> Iterator[Row]:
     """The rows of a query, a bounded number of them in memory."""
-    yield from connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).mappings()
+    result = connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
+    names = tuple(result.keys())
+    for rows in result.partitions():
+        for row in rows:
+            yield dict(zip(names, row, strict=True))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, exists, func, select
+from sqlalchemy import Connection, case, exists, func, select
 
 from reconcile.audit.chain import digests as chain
 from reconcile.audit.chain.digests import Event, SealKind
-from reconcile.audit.chain.evidence import columns, stream
+from reconcile.audit.chain.evidence import Row, columns, stream
 from reconcile.audit.chain.findings import Finding, Verification, What
 from reconcile.audit.rows import person_key
 from reconcile.audit.tables import attempts, links, people, runs, seals
@@ -25,6 +25,9 @@ _OVERRULED_BY = {
     Event.ENDED: (Event.REDACTED,),
     Event.REDACTED: (Event.REDACTED,),
 }
+_KINDS = frozenset(event.value for event in Event)
+#: The columns of the attempt beside a link, and what they are called there.
+_OF_ATTEMPT = tuple((name, f"a_{name}") for name in chain.WHOLE)
 _EMPTY_WHILE_OPEN = tuple(name for name in chain.ENDING if name not in ("attempt_id", "flags", "counted"))
 
 
@@ -94,21 +97,28 @@ def _check_addresses(connection: Connection, name: str) -> Iterator[Finding]:
 
 
 def _links_and_rows(connection: Connection) -> Any:
-    later = links.alias("later")
-
-    def newest(*kinds: Event) -> Any:
-        of_attempt = (later.c.attempt_id == links.c.attempt_id, later.c.kind.in_(kinds))
-        return select(func.max(later.c.seq)).where(*of_attempt).correlate(links).scalar_subquery()
-
+    later, other = links.alias("later"), links.alias("other")
+    # Once for all: there are few redactions, and as a question of each link they took most of the time.
+    only = case((other.c.kind == Event.REDACTED.value, other.c.seq))
+    redactions = (
+        select(other.c.attempt_id, func.max(only).label("redacted"))
+        .add_columns(func.max(other.c.seq).label("any_redacted"))
+        .where(other.c.kind.in_((Event.REDACTED, Event.REDACTED_OPEN)))
+        .group_by(other.c.attempt_id)
+        .subquery("redactions")
+    )
+    of_attempt = (later.c.attempt_id == links.c.attempt_id, later.c.kind.in_(_FIRST))
+    begun = select(func.max(later.c.seq)).where(*of_attempt).correlate(links).scalar_subquery()
     names = ("run_id", "seq", "attempt_id", "kind", "flags", "digest", "link")
     return (
         select(*columns(connection, links, names), *columns(connection, attempts, chain.WHOLE, prefix="a_"))
-        .add_columns(runs.c.run_id.label("run_there"), newest(Event.BEGAN, Event.RECORDED).label("begun"))
-        .add_columns(newest(Event.REDACTED).label("redacted"))
-        .add_columns(newest(Event.REDACTED, Event.REDACTED_OPEN).label("any_redacted"))
+        .add_columns(runs.c.run_id.label("run_there"), redactions.c.redacted, redactions.c.any_redacted)
+        # Asked only where the attempt is gone.
+        .add_columns(case((attempts.c.attempt_id.is_(None), begun)).label("begun"))
         .select_from(links)
         .outerjoin(attempts, attempts.c.attempt_id == links.c.attempt_id)
         .outerjoin(runs, runs.c.run_id == links.c.run_id)
+        .outerjoin(redactions, redactions.c.attempt_id == links.c.attempt_id)
         .order_by(links.c.run_id, links.c.seq)
     )
 
@@ -137,17 +147,17 @@ def _was_forgotten(key: Any) -> Any:
     return exists().where(forgotten.c.subject == key, forgotten.c.kind == SealKind.FORGOTTEN.value)
 
 
-def _value_of(row: RowMapping, last: str) -> str:
+def _value_of(row: Row, last: str) -> str:
     names = ("seq", "kind", "attempt_id", "flags", "digest")
     return chain.link(last, **{name: row[name] for name in names})
 
 
-def _check_against_row(link: RowMapping) -> Iterator[Finding]:
+def _check_against_row(link: Row) -> Iterator[Finding]:
     kind = link["kind"]
-    if kind not in {event.value for event in Event}:
+    if kind not in _KINDS:
         yield _link_finding(What.CHANGED, link, "is of no known kind")
         return
-    row = {name: link[f"a_{name}"] for name in chain.WHOLE}
+    row = {name: link[labelled] for name, labelled in _OF_ATTEMPT}
     if row["attempt_id"] is None:
         # A later run's end of an attempt that was pruned: then its beginning is gone as well.
         if kind != Event.ENDED or link["begun"] is not None:
@@ -171,7 +181,7 @@ def _is_open(row: dict[str, Any], flags: str) -> bool:
     return nothing_said and row["counted"] == 0 and row["flags"] == flags
 
 
-def _mask_problem(row: RowMapping) -> str | None:
+def _mask_problem(row: Row) -> str | None:
     masked, email = row["email_masked"], row["email"]
     if masked is None:
         was_taken = row["email_key"] is not None and not row["forgotten"]
@@ -189,7 +199,7 @@ def _shown(address: str) -> tuple[str, str]:
     return shown.removesuffix(REPLACEMENT)[:1], hidden
 
 
-def _link_finding(what: What, row: RowMapping, text: str) -> Finding:
+def _link_finding(what: What, row: Row, text: str) -> Finding:
     run_id, seq = row["run_id"], row["seq"]
     return Finding(
         what=what,
@@ -200,7 +210,7 @@ def _link_finding(what: What, row: RowMapping, text: str) -> Finding:
     )
 
 
-def _attempt_finding(what: What, row: RowMapping, text: str) -> Finding:
+def _attempt_finding(what: What, row: Row, text: str) -> Finding:
     return Finding(
         what=what,
         table="attempts",

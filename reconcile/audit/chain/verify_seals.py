@@ -7,11 +7,11 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, case, func, literal, select
+from sqlalchemy import Connection, and_, case, func, literal, select
 
 from reconcile.audit.chain import digests as chain
 from reconcile.audit.chain.digests import Seal, SealKind
-from reconcile.audit.chain.evidence import columns, stream
+from reconcile.audit.chain.evidence import Row, columns, stream
 from reconcile.audit.chain.findings import REVISIONS, Finding, Verification, What
 from reconcile.audit.chain.links import newest_seal
 from reconcile.audit.tables import NEWEST_SEAL_KEY, links, meta, runs, seals
@@ -90,7 +90,7 @@ def check_runs(connection: Connection, result: Verification) -> Iterator[Finding
         yield from _check_run(run)
 
 
-def _check_run(run: RowMapping) -> Iterator[Finding]:
+def _check_run(run: Row) -> Iterator[Finding]:
     run_id = run["run_id"]
 
     def found(what: What, text: str) -> Finding:
@@ -180,7 +180,7 @@ def check_pruned(connection: Connection, result: Verification) -> Iterator[Findi
         yield _changed(None, f"the marks of {missing} prunings are gone")
 
 
-def _counted(marked: Iterator[RowMapping], result: Verification) -> Iterator[int]:
+def _counted(marked: Iterator[Row], result: Verification) -> Iterator[int]:
     for row in marked:
         result.pruned_runs += row["kind"] == SealKind.OPENED.value
         yield row["seal_number"]
@@ -211,7 +211,7 @@ def _changed(number: int | None, text: str) -> Finding:
     return Finding(what=What.CHANGED, table="seals", seal_number=number, text=text)
 
 
-def _links_differ(row: RowMapping, text: str) -> Finding:
+def _links_differ(row: Row, text: str) -> Finding:
     number, run_id = row["seal_number"], row["subject"]
     return Finding(
         what=What.CHANGED,
@@ -222,5 +222,5 @@ def _links_differ(row: RowMapping, text: str) -> Finding:
     )
 
 
-def _about(row: RowMapping) -> str:
+def _about(row: Row) -> str:
     return f"{row['kind']} run {row['subject']}" if row["kind"] in _SEALED_RUNS else str(row["kind"])
