@@ -18,7 +18,7 @@ GOALS = {4: 1.05, 16: 1.20, 64: 2.2}
 
 def measure(quick: bool) -> Iterator[Line]:  # noqa: FBT001  # as every program of the table
     """One line for each number in flight."""
-    orders = backlog(600 if quick else 10_000, missing=MISSING)
+    orders = backlog(300 if quick else 10_000, missing=MISSING)
     with bench() as servers:
         for in_flight, goal in GOALS.items():
             course = Course(backlog=orders, latency=LATENCY, in_flight=in_flight)

@@ -25,8 +25,8 @@ from reconcile.sandbox.shop.storefront_orders import Orders, real_time
 def measure(quick: bool) -> Iterator[Line]:  # noqa: FBT001  # as every program of the table
     """One line for each way."""
     rounds, sample = (1, 20) if quick else (3, 200)
-    mixed = backlog(600 if quick else 10_000, missing=MISSING)
-    absent = backlog(200 if quick else 2000, missing=1.0)
+    mixed = backlog(300 if quick else 10_000, missing=MISSING)
+    absent = backlog(100 if quick else 2000, missing=1.0)
     four, sixteen = (Course(backlog=mixed, latency=LATENCY, in_flight=number) for number in (4, 16))
     rest = Course(backlog=absent, latency=LATENCY, in_flight=4, via="rest")
     with bench() as servers:

@@ -3,7 +3,7 @@
     python -m benchmarks.v4 [--quick]
 
 The LMS has all learners already, so that each order is looked at and written back. That takes the embedded
-MongoDB most of an hour: after fifteen minutes (eight seconds in the quick one) a run is asked to end, and the
+MongoDB most of an hour: after fifteen minutes (five seconds in the quick one) a run is asked to end, and the
 line says how far it came.
 """
 
@@ -26,7 +26,7 @@ _GROWS, _MOST = 10, 150
 def measure(quick: bool) -> Iterator[Line]:  # noqa: FBT001  # as every program of the table
     """One line."""
     small, large = (10_000, 50_000) if quick else (10_000, 1_000_000)
-    seconds = 8.0 if quick else 15 * 60.0
+    seconds = 5.0 if quick else 15 * 60.0
     with bench() as servers:
         before, first = _run(servers, small, seconds)
         after, second = _run(servers, large, seconds)

@@ -36,6 +36,8 @@ from reconcile.domain.money import major_units
 from reconcile.reports.model import Cell, ReportFilter, Row, tidy
 
 CHUNK = 1000
+#: How many columns `latest_verdicts` finds: sums over the attempts, then those of the latest attempt.
+_SUMS, _VERDICT = 6, 9
 _ACCESS = [outcome.value for outcome in Outcome if outcome.has_access]
 
 
@@ -161,26 +163,29 @@ def latest_verdicts(
     return _with_people(query) if with_emails else query, facts
 
 
-def enrollment_row(found: Any) -> Row:
-    """A row of the view `enrollments` out of one that `latest_verdicts` found."""
-    paid, access = found.paid_at, found.access_at
+def enrollment_row(found: Sequence[Any], *, also: int = 0) -> Row:
+    """A row of the view `enrollments` out of one that `latest_verdicts` found, with so many more sums."""
+    enrollment_id, visits, first_seen, last_seen, access, _ = found[:_SUMS]
+    payment_id, course, outcome, reason, paid, amount_e4, currency, shop_tries, email = found[
+        _SUMS + also : _SUMS + also + _VERDICT
+    ]
     return {
-        "enrollment_id": found.enrollment_id,
-        "payment_id": found.payment_id,
-        "email": found.email,
-        "course": found.course,
-        "outcome": found.outcome,
-        "reason": found.reason,
-        "attempts": int(found.visits) + int(found.shop_tries),
-        "visits": int(found.visits),
-        "shop_tries": int(found.shop_tries),
+        "enrollment_id": enrollment_id,
+        "payment_id": payment_id,
+        "email": email,
+        "course": course,
+        "outcome": outcome,
+        "reason": reason,
+        "attempts": int(visits) + int(shop_tries),
+        "visits": int(visits),
+        "shop_tries": int(shop_tries),
         "paid_at": paid,
         "access_at": access,
         "paid_to_access_seconds": round((access - paid).total_seconds(), 3) if access and paid else None,
-        "amount": amount(found.amount_e4),
-        "currency": found.currency,
-        "first_seen": found.first_seen,
-        "last_seen": found.last_seen,
+        "amount": amount(amount_e4),
+        "currency": currency,
+        "first_seen": first_seen,
+        "last_seen": last_seen,
     }
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 
 from reconcile.domain.model import Outcome
 from reconcile.reports.model import Figure, Row, Section, Table, Unit
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, numbers, words
-from reconcile.reports.owner.verdicts import percentile
+from reconcile.reports.owner.verdicts import ascending, percentile
 from reconcile.reports.words import counted, span
 
 _ALL = "all"
 _HOW = {
     "given by reconcile": (Outcome.ENROLLED, Outcome.RECOVERED),
     "had it already": (Outcome.ALREADY_ENROLLED,),
+}
+#: Every outcome with access, by its value.
+_HOW_OF: Mapping[str | None, str] = {
+    outcome.value: name for name, outcomes in _HOW.items() for outcome in outcomes
 }
 
 
@@ -23,21 +28,21 @@ class Access:
 
     def __init__(self, scope: Scope) -> None:  # noqa: ARG002  every part is made of the scope
         # Eight bytes for each order with access: exact percentiles.
-        self._delays = {name: array("d") for name in (*_HOW, _ALL)}
+        self._delays = {name: array("d") for name in _HOW}
 
     def add(self, fact: Fact) -> None:
         """Count it if both instants are known."""
         delay = fact.row["paid_to_access_seconds"]
-        if not isinstance(delay, float) or not fact.has_access:
-            return
-        self._delays[_ALL].append(delay)
-        how = next(name for name, outcomes in _HOW.items() if fact.outcome in outcomes)
-        self._delays[how].append(delay)
+        if isinstance(delay, float) and fact.outcome in _HOW_OF:
+            self._delays[_HOW_OF[fact.outcome]].append(delay)
 
     def section(self) -> Section:
         """The percentiles."""
-        rows = [_row(name, sorted(delays)) for name, delays in self._delays.items()]
-        total = rows[-1]
+        everything = array("d")
+        for delays in self._delays.values():
+            everything.extend(delays)
+        total = _row(_ALL, ascending(everything))
+        rows = [*(_row(name, ascending(delays)) for name, delays in self._delays.items()), total]
         figures = [
             Figure(
                 name="p50_seconds",
@@ -74,7 +79,7 @@ class Access:
         )
 
     def _words(self, total: Row) -> list[str]:
-        orders = len(self._delays[_ALL])
+        orders = int(str(total["orders"]))
         if not orders:
             return ["No order that was seen here has access yet."]
         half, most, longest = (
@@ -92,7 +97,7 @@ class Access:
         ]
 
 
-def _row(name: str, delays: list[float]) -> Row:
+def _row(name: str, delays: array[float]) -> Row:
     return {
         "access": name,
         "orders": len(delays),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -40,13 +40,13 @@ class Causes:
     """Part: why."""
 
     def __init__(self, scope: Scope) -> None:  # noqa: ARG002  every part is made of the scope
-        self._causes: dict[str, _Sums] = {}
+        self._causes: defaultdict[str, _Sums] = defaultdict(_Sums)
 
     def add(self, fact: Fact) -> None:
         """Count it if its learner is not in the course."""
         if not fact.lacks_access:
             return
-        sums = self._causes.setdefault(cause(fact), _Sums())
+        sums = self._causes[cause(fact)]
         sums.learners.add(fact)
         sums.orders[fact.currency] += 1
         sums.money.add(fact.amount, fact.currency)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from reconcile.domain.money import Money
@@ -25,12 +25,12 @@ class Courses:
     """Part: per course."""
 
     def __init__(self, scope: Scope) -> None:  # noqa: ARG002  every part is made of the scope
-        self._courses: dict[str | None, _Sums] = {}
+        self._courses: defaultdict[str | None, _Sums] = defaultdict(_Sums)
 
     def add(self, fact: Fact) -> None:
         """Count every order."""
         course = fact.row["course"]
-        sums = self._courses.setdefault(course if isinstance(course, str) else None, _Sums())
+        sums = self._courses[course if isinstance(course, str) else None]
         sums.orders += 1
         sums.with_access += fact.has_access
         if fact.lacks_access:

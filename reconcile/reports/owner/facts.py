@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import Connection, case, func
 
@@ -18,8 +18,7 @@ from reconcile.reports.queries import enrollment_row, latest_verdicts, stream
 _ACCESS = frozenset(outcome.value for outcome in Outcome if outcome.has_access)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """What the audit says of one enrollment now."""
 
     row: Row
@@ -27,6 +26,8 @@ class Fact:
     flagged: bool  #: another paid order for the same learner and course was seen
     first_outcome: str | None
     first_reason: str | None
+    has_access: bool  #: the learner is in the course, by the LMS's own word
+    lacks_access: bool  #: it is paid and the learner is not in; an order found unpaid lacks nothing
 
     @property
     def enrollment_id(self) -> str:
@@ -42,16 +43,6 @@ class Fact:
     def reason(self) -> str | None:
         """Why."""
         return self.row["reason"]  # type: ignore[return-value]  # the view's column
-
-    @property
-    def has_access(self) -> bool:
-        """Whether the learner is in the course, by the LMS's own word."""
-        return self.outcome in _ACCESS
-
-    @property
-    def lacks_access(self) -> bool:
-        """Whether it is paid and the learner is not in the course. An order found unpaid lacks nothing."""
-        return not self.has_access and self.reason != Reason.NOT_PAID
 
     @property
     def paid_at(self) -> datetime | None:
@@ -87,12 +78,19 @@ def facts(connection: Connection, chosen: ReportFilter, *, with_emails: bool = F
         first.c.reason.label("first_reason"),
     ).join(first, first.c.attempt_id == summed.c.first)
     for found in stream(connection, query):
+        of_order = enrollment_row(found, also=2)
+        has_access = of_order["outcome"] in _ACCESS
+        lacks_access = not has_access and of_order["reason"] != Reason.NOT_PAID
+        learner, first_outcome, first_reason = found[-3:]
+        # By position: of a million orders that is a second.
         yield Fact(
-            row=enrollment_row(found),
-            learner=_number(found.learner, found.enrollment_id),
-            flagged=bool(found.flagged),
-            first_outcome=found.first_outcome,
-            first_reason=found.first_reason,
+            of_order,
+            _number(learner, found.enrollment_id),
+            bool(found.flagged),
+            first_outcome,
+            first_reason,
+            has_access,
+            lacks_access,
         )
 
 

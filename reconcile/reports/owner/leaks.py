@@ -11,6 +11,7 @@ from reconcile.reports.owner.buckets import buckets
 from reconcile.reports.owner.facts import Fact
 from reconcile.reports.owner.part import Scope, listing, numbers, words
 from reconcile.reports.owner.runs import Runs
+from reconcile.reports.owner.verdicts import ascending
 from reconcile.reports.words import between, counted, listed
 from reconcile.story.leaks import Leak, find_leaks, was_lost
 
@@ -48,7 +49,7 @@ class Leaks:
 
     def section(self) -> Section:
         """The diagnosis in words, the rate as a chart, the leaks as a table."""
-        paid = array("d", sorted(self._paid))
+        paid = ascending(self._paid)
         leaks = find_leaks(paid)
         in_leaks = sum(leak.orders for leak in leaks)
         figures = [

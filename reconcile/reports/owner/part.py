@@ -16,6 +16,8 @@ from reconcile.reports.owner.facts import Fact
 
 #: Rows of a list of orders: what one reads; the command beside the table has all of them.
 LISTED = 100
+#: So many learners are compared at once, about.
+_PART = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,9 @@ class Learners:
         self._numbers.append(fact.learner)
 
     def count(self) -> int:
-        """How many different ones."""
-        return len(set(self._numbers))
+        """How many different ones: a part of them at a time, because a set takes ten times their memory."""
+        numbers, parts = self._numbers, len(self._numbers) // _PART + 1
+        return sum(len({number for number in numbers if number % parts == part}) for part in range(parts))
 
 
 class Oldest:

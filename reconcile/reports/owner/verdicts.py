@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from heapq import merge
 from math import ceil
 
 from reconcile.domain.model import Outcome
@@ -13,6 +15,8 @@ from reconcile.reports.model import Cell, Row, tidy
 
 #: In the place of an outcome, in the rows that sum up all of them.
 TOTAL = "total"
+#: So many numbers are sorted at once.
+_PART = 20_000
 _PLACES = {outcome.value: place for place, outcome in enumerate(Outcome)}
 
 
@@ -33,8 +37,15 @@ class _Sums:
         if isinstance(delay := row["paid_to_access_seconds"], float):
             self.delays.append(delay)
 
+    def merge(self, other: _Sums) -> None:
+        """Count what `other` has counted."""
+        self.enrollments += other.enrollments
+        self.attempts += other.attempts
+        self.amount += other.amount
+        self.delays.extend(other.delays)
+
     def cells(self) -> dict[str, Cell]:
-        delays = sorted(self.delays)
+        delays = ascending(self.delays)
         return {
             "enrollments": self.enrollments,
             "attempts": self.attempts,
@@ -49,29 +60,36 @@ class Summary:
     """Sums over enrollments, added one by one; one without a verdict yet counts under no outcome."""
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[Cell, Cell, Cell], _Sums] = {}
-        self._totals: dict[Cell, _Sums] = {}
+        self._groups: defaultdict[tuple[Cell, Cell, Cell], _Sums] = defaultdict(_Sums)
 
     def add(self, row: Row) -> None:
         """Count one enrollment."""
-        currency = row["currency"]
-        self._groups.setdefault((row["outcome"], row["reason"], currency), _Sums()).add(row)
-        self._totals.setdefault(currency, _Sums()).add(row)
+        self._groups[row["outcome"], row["reason"], row["currency"]].add(row)
 
     def rows(self) -> Iterator[Row]:
         """One row per outcome, reason and currency, then one `total` per currency."""
         for outcome, reason, currency in sorted(self._groups, key=_order):
             sums = self._groups[outcome, reason, currency]
             yield {"outcome": outcome, "reason": reason, "currency": currency, **sums.cells()}
-        for currency in sorted(self._totals, key=str):
-            yield {"outcome": TOTAL, "reason": None, "currency": currency, **self._totals[currency].cells()}
+        for currency in sorted({currency for _, _, currency in self._groups}, key=str):
+            total = _Sums()
+            for (_, _, of), sums in self._groups.items():
+                if of == currency:
+                    total.merge(sums)
+            yield {"outcome": TOTAL, "reason": None, "currency": currency, **total.cells()}
 
 
-def percentile(ascending: list[float], share: float) -> float | None:
+def ascending(numbers: array[float]) -> array[float]:
+    """The same numbers sorted, eight bytes each on the way, too: a list of them takes four times as much."""
+    parts = [array("d", sorted(numbers[start : start + _PART])) for start in range(0, len(numbers), _PART)]
+    return parts[0] if len(parts) == 1 else array("d", merge(*parts))
+
+
+def percentile(in_order: Sequence[float], share: float) -> float | None:
     """The smallest value that at least `share` of all do not exceed; None of nothing."""
-    if not ascending:
+    if not in_order:
         return None
-    return ascending[max(ceil(share * len(ascending)) - 1, 0)]
+    return in_order[max(ceil(share * len(in_order)) - 1, 0)]
 
 
 def _order(group: tuple[Cell, Cell, Cell]) -> tuple[int, str, str]:
