@@ -20,7 +20,8 @@ from pathlib import Path
 from sqlalchemy import insert, select, update
 
 from reconcile.audit import rows
-from reconcile.audit.log import SqlAuditLog, _remember_people, open_audit
+from reconcile.audit.groups import _remember_people
+from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.audit.process import current_origin
 from reconcile.audit.tables import attempts
 from reconcile.domain.model import Enrollment, Outcome, Verdict
@@ -58,9 +59,10 @@ def chained(log: SqlAuditLog, number: int) -> None:
 def unchained(log: SqlAuditLog, number: int) -> None:
     """The same rows and the same commits, and no links."""
     secret, order = log._secret, intent(number)
+    row = rows.intent_row(order, secret)
     with log.store.writing() as connection:
-        _remember_people(connection, rows.people_rows(order.enrollment, secret))
-        made = connection.execute(insert(attempts), rows.intent_row(order, secret))
+        _remember_people(connection, [(order.enrollment, row)])
+        made = connection.execute(insert(attempts), row)
         key = made.inserted_primary_key
     assert key is not None
     this = attempts.c.attempt_id == key[0]

@@ -16,7 +16,7 @@ from reconcile.audit import rows
 from reconcile.audit.interventions import ignored_until
 from reconcile.audit.tables import attempts, runs
 from reconcile.base.batched import batched
-from reconcile.domain.model import NO_HISTORY, History, Outcome, Reason
+from reconcile.domain.model import NO_HISTORY, History, OpenWrite, Outcome, Reason
 from reconcile.run.summary import RunStatus
 
 #: Ids in one query: well below every database's limit of parameters.
@@ -49,9 +49,12 @@ def _when(condition: ColumnElement[bool], value: ColumnElement[T] | int) -> Colu
 
 
 def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterator[tuple[str, History]]:
-    """The history of each of these that has one. One query: counts, joined to the newest finished row."""
+    """The history of each of these that has one. One query: counts, joined to the last end."""
     row = attempts.c
-    finished = row.finished_at.is_not(None)
+    # What was never sent is no news: it counts as the newest row, and as nothing else.
+    sent = row.never_sent == 0
+    finished = and_(row.finished_at.is_not(None), sent)
+    wrote = and_(row.number > rows.NO_WRITE, sent)
     # Versions before 0006 added one to the order's `retryCount` for each write.
     known = row.shop_tries.is_not(None)
     # What is skipped is not written back.
@@ -61,9 +64,8 @@ def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterato
         # That visits are used up: the last refusal's own words stay in the order.
         or_(row.reason.is_(None), row.reason != Reason.EXHAUSTED.value),
     )
-    left_open = and_(row.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
     blamed_on_lms = and_(
-        row.number > rows.NO_WRITE,
+        wrote,
         row.counted == 0,
         row.outcome == Outcome.RETRYING.value,
         row.reason.in_([Reason.LMS_UNAVAILABLE.value, Reason.LMS_TIMEOUT.value]),
@@ -80,27 +82,30 @@ def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterato
         select(
             row.enrollment_id,
             # A visit is a run: its writes count once. One that a dead process left open may have been made.
-            func.count(func.distinct(_when(or_(row.counted > 0, left_open), row.run_id))).label("visits"),
+            func.count(func.distinct(_when(or_(row.counted > 0, _left_open()), row.run_id))).label("visits"),
             func.count(func.distinct(_when(and_(row.counted > 0, known), row.run_id))).label("visits_added"),
             func.count(_when(and_(row.counted > 0, ~known), 1)).label("writes_added"),
-            func.count(_when(row.number > rows.NO_WRITE, 1)).label("writes"),
+            func.count(_when(wrote, 1)).label("writes"),
             func.count(_when(blamed_on_lms, 1)).label("excused"),
             func.count(_when(and_(blamed_on_lms, row.attempt_id < last_success), 1)).label("disproved"),
-            func.max(_when(finished, row.attempt_id)).label("newest"),
-            func.max(_when(left_open, row.attempt_id)).label("open_attempt"),
+            func.max(row.attempt_id).label("newest"),
+            func.max(_when(finished, row.attempt_id)).label("newest_end"),
+            func.count(_when(_left_open(), 1)).label("left_open"),
             func.max(_when(said, row.finished_at)).label("last_said_at"),
-            func.max(_when(row.number > rows.NO_WRITE, row.started_at)).label("last_write_at"),
+            func.max(_when(wrote, row.started_at)).label("last_write_at"),
         )
         .join(runs, runs.c.run_id == row.run_id)
         .where(row.enrollment_id.in_(enrollment_ids))
         .group_by(row.enrollment_id)
         .subquery()
     )
-    newest = attempts.alias("newest_row")
-    query = select(facts, newest.c.outcome, newest.c.reason).outerjoin(
-        newest, newest.c.attempt_id == facts.c.newest
+    last = attempts.alias("last_end")
+    query = select(facts, last.c.outcome, last.c.reason).outerjoin(
+        last, last.c.attempt_id == facts.c.newest_end
     )
-    for found in connection.execute(query):
+    all_found = connection.execute(query).all()
+    writes = _open_writes(connection, [found.enrollment_id for found in all_found if found.left_open])
+    for found in all_found:
         yield (
             found.enrollment_id,
             History(
@@ -113,9 +118,33 @@ def _histories(connection: Connection, enrollment_ids: Sequence[str]) -> Iterato
                 last_reason=_word(Reason, found.reason),
                 last_said_at=found.last_said_at,
                 last_write_at=found.last_write_at,
-                open_attempt=found.open_attempt,
+                open_attempts=tuple(writes.get(found.enrollment_id, ())),
+                newest=int(found.newest),
             ),
         )
+
+
+def _left_open() -> ColumnElement[bool]:
+    """Without an outcome, and its run is over."""
+    return and_(attempts.c.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
+
+
+def _open_writes(connection: Connection, enrollment_ids: Sequence[str]) -> Mapping[str, list[OpenWrite]]:
+    """What runs that are over have left open of these enrollments, the oldest first: rarely anything."""
+    found: dict[str, list[OpenWrite]] = {}
+    if not enrollment_ids:
+        return found
+    row = attempts.c
+    query = (
+        select(row.enrollment_id, row.attempt_id, row.started_at, row.lease_token)
+        .join(runs, runs.c.run_id == row.run_id)
+        .where(row.enrollment_id.in_(enrollment_ids), _left_open())
+        .order_by(row.attempt_id)
+    )
+    for each in connection.execute(query):
+        write = OpenWrite(attempt_id=each.attempt_id, started_at=each.started_at, token=each.lease_token)
+        found.setdefault(each.enrollment_id, []).append(write)
+    return found
 
 
 def _word(words: type[Word], value: str | None) -> Word | None:

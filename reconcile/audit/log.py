@@ -7,35 +7,29 @@ the only table that forgetting somebody has to touch.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, Literal, Self, overload
 
 from sqlalchemy import Connection, case, insert, literal, select, update
 
+from reconcile.audit import groups, rows
 from reconcile.audit import interventions as audit_interventions
-from reconcile.audit import rows
-from reconcile.audit.chain.digests import Event
-from reconcile.audit.chain.links import chained, seal_opening, seal_runs
+from reconcile.audit.chain.digests import plain
+from reconcile.audit.chain.links import seal_opening, seal_runs
 from reconcile.audit.history import given_access, histories
+from reconcile.audit.pairs import busy
 from reconcile.audit.process import is_gone
 from reconcile.audit.schema import BUSY_TIMEOUT, open_store, read_secret
-from reconcile.audit.store import Store, insert_new
+from reconcile.audit.store import Store
 from reconcile.audit.tables import attempts, people, runs
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention
 from reconcile.domain.model import EffectKey, History, Outcome, Verdict
-from reconcile.run.ports import Intent, OpenAttempt, Origin, RecentRun, Record
+from reconcile.run.ports import End, Intent, OpenAttempt, Origin, RecentRun, Record
 from reconcile.run.summary import RunStatus, RunSummary
 
-#: Writes what finished attempts, given as rows, owe to others: on the same connection, which it must not end.
-OnOutcomes = Callable[[Connection, Sequence[Mapping[Any, Any]]], None]
-
-#: Rows that are appended, with the numbers they were given, in their order.
-_NUMBERED = insert(attempts).returning(attempts.c.attempt_id, sort_by_parameter_order=True)
 #: How many earlier runs are worth comparing with: a few hours of a five-minute schedule.
 RECENT = 50
 
@@ -71,7 +65,7 @@ class SqlAuditLog:
         self._secret = secret
         #: Is told of each finished attempt's row in the very transaction that commits it: what an outcome
         #: owes to others (a mail to the learner) is written with it or not at all.
-        self.on_outcomes: OnOutcomes | None = None
+        self.on_outcomes: groups.OnOutcomes | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -157,20 +151,29 @@ class SqlAuditLog:
         with self.store.reading() as connection:
             return audit_interventions.ignored(connection, now=now)
 
+    def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
+        """Commit these intents together; each one's attempt id, None where the pair is somebody else's.
+
+        See the port for what locks a pair.
+        """
+        if not intents:
+            return []
+        begun = [self._begun(intent) for intent in intents]
+        with self.store.writing() as connection:
+            return groups.begin_all(connection, begun, held_since=held_since)
+
     def begin(self, intent: Intent) -> int:
-        """Commit the intent; the attempt's id."""
-        row = rows.intent_row(intent, self._secret)
-        with (
-            self.store.writing() as connection,
-            chained(connection, intent.run_id, at=intent.started_at) as chain,
-        ):
-            _remember_people(connection, rows.people_rows(intent.enrollment, self._secret))
-            key = connection.execute(insert(attempts), row).inserted_primary_key
-            if key is None:
-                raise AuditUnavailable("the audit database has given the attempt no number")
-            attempt_id = int(key[0])
-            chain.append(Event.BEGAN, [{"attempt_id": attempt_id, **row}])
-        return attempt_id
+        """Commit one intent, whoever else is at it; the attempt's id."""
+        begun = self._begun(intent)
+        with self.store.writing() as connection:
+            return groups.begin(connection, [begun])[0]
+
+    def finish_all(self, ends: Sequence[End], *, run_id: str) -> None:
+        """Finish open attempts in one transaction; one that has its end keeps it. May be repeated."""
+        if not ends:
+            return
+        with self.store.writing() as connection:
+            groups.finish_all(connection, ends, run_id=run_id, on_outcomes=self.on_outcomes)
 
     def finish(
         self,
@@ -181,41 +184,33 @@ class SqlAuditLog:
         at: datetime,
         http_status: int | None = None,
     ) -> None:
-        """Finish an open attempt; one that has its end keeps it. May be repeated."""
-        this = attempts.c.attempt_id == attempt_id
-        with self.store.writing() as connection, chained(connection, run_id, at=at) as chain:
-            row = connection.execute(select(attempts.c.flags).where(this)).one_or_none()
-            if row is None:
-                raise AuditUnavailable(f"attempt {attempt_id} is not in the audit database any more")
-            values = {**rows.verdict_columns(verdict, at=at), "http_status": http_status}
-            values["flags"] = rows.join_flags(verdict.flags | rows.split_flags(row.flags))
-            unfinished = attempts.c.finished_at.is_(None)
-            if connection.execute(update(attempts).where(this, unfinished).values(values)).rowcount:
-                chain.append(Event.ENDED, [{"attempt_id": attempt_id, **values}])
-                if self.on_outcomes is not None:
-                    self.on_outcomes(
-                        connection, connection.execute(select(attempts).where(this)).mappings().all()
-                    )
+        """Finish one open attempt; one that has its end keeps it. May be repeated."""
+        self.finish_all(
+            [End(attempt_id=attempt_id, verdict=verdict, at=at, http_status=http_status)], run_id=run_id
+        )
 
-    def record(self, records: Sequence[Record]) -> None:
-        """Append verdicts that needed no write: all of them or none."""
+    def record(self, records: Sequence[Record]) -> frozenset[str]:
+        """Append verdicts that needed no write, all of them or none; the ids of orders left out.
+
+        See the port for what is left out.
+        """
         if not records:
-            return
-        addresses: dict[str, str] = {}
-        for record in records:
-            addresses.update(rows.people_rows(record.enrollment, self._secret))
+            return frozenset()
+        said = [groups.Said(record, rows.record_row(record, self._secret)) for record in records]
         with self.store.writing() as connection:
-            for run_id, group in groupby(records, key=attrgetter("run_id")):
-                values = [rows.record_row(record, self._secret) for record in group]
-                with chained(connection, run_id, at=records[0].at) as chain:
-                    _remember_people(connection, addresses)
-                    numbers = connection.execute(_NUMBERED, values).scalars().all()
-                    chain.append(
-                        Event.RECORDED,
-                        [{"attempt_id": n, **row} for n, row in zip(numbers, values, strict=True)],
-                    )
-                if self.on_outcomes is not None:
-                    self.on_outcomes(connection, values)
+            return groups.record(connection, said, on_outcomes=self.on_outcomes)
+
+    def busy_elsewhere(self, keys: Sequence[EffectKey], *, run_id: str) -> frozenset[EffectKey]:
+        """Of these pairs, those for which another run that is still under way has an open attempt."""
+        if not keys:
+            return frozenset()
+        pairs = {key: (self.person_key(key.member), plain(key.course)) for key in keys}
+        with self.store.reading() as connection:
+            found = busy(connection, pairs.values(), run_id=run_id)
+        return frozenset(key for key, pair in pairs.items() if pair in found)
+
+    def _begun(self, intent: Intent) -> groups.Begun:
+        return groups.Begun(intent, rows.intent_row(intent, self._secret))
 
     def recent_runs(self) -> Sequence[RecentRun]:
         """The last completed, applied runs, the newest first."""
@@ -239,7 +234,7 @@ class SqlAuditLog:
         """Attempts without an outcome, of runs that are over; oldest first."""
         query = (
             select(attempts.c.attempt_id, attempts.c.enrollment_id, attempts.c.started_at, attempts.c.course)
-            .add_columns(people.c.email)
+            .add_columns(people.c.email, attempts.c.lease_token)
             .join(runs, runs.c.run_id == attempts.c.run_id)
             .outerjoin(people, people.c.person_key == attempts.c.member_key)
             .where(attempts.c.finished_at.is_(None), runs.c.status != RunStatus.RUNNING.value)
@@ -252,6 +247,7 @@ class SqlAuditLog:
                     enrollment_id=row.enrollment_id,
                     key=EffectKey(row.email, row.course) if row.email and row.course else None,
                     started_at=row.started_at,
+                    token=row.lease_token,
                 )
                 for row in connection.execute(query)
             ]
@@ -261,11 +257,3 @@ def _change_run(connection: Connection, run_id: str, values: dict[str, Any]) -> 
     changed = connection.execute(update(runs).where(runs.c.run_id == run_id).values(**values))
     if changed.rowcount != 1:
         raise AuditUnavailable(f"run {run_id} is not in the audit database any more")
-
-
-def _remember_people(connection: Connection, addresses: Mapping[str, str]) -> None:
-    if not addresses:
-        return
-    # Sorted: two transactions that add the same people in another order would wait for each other.
-    values = [{"person_key": key, "email": email} for key, email in sorted(addresses.items())]
-    insert_new(connection, people, values)

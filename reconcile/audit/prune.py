@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, text, update
 
 from reconcile.audit.chain import digests as chain
-from reconcile.audit.chain.digests import Event, Seal, SealKind
+from reconcile.audit.chain.digests import Seal, SealKind
 from reconcile.audit.chain.links import lock_seals, seal
 from reconcile.audit.store import Store
 from reconcile.audit.tables import attempts, links, outbox, people, runs, seals
@@ -186,7 +186,7 @@ def _prunable(before: datetime) -> tuple[Any, ...]:
 
 
 def _of_another() -> Any:
-    return and_(links.c.kind == Event.ENDED.value, attempts.c.run_id != links.c.run_id)
+    return and_(links.c.kind.in_(chain.ENDS), attempts.c.run_id != links.c.run_id)
 
 
 def _drop_unneeded_people(connection: Connection) -> int:

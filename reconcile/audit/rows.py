@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from reconcile import __version__
 from reconcile.base.redaction import excerpt, mask_email
 from reconcile.domain.identity import normalise_email
 from reconcile.domain.model import AnyEnrollment, Enrollment, Verdict
-from reconcile.run.ports import Intent, Origin, Record
+from reconcile.run.ports import End, Intent, Origin, Record
 from reconcile.run.summary import RunStatus, RunSummary
 
 Row = dict[str, Any]
@@ -34,7 +33,7 @@ def person_key(secret: bytes, email: str) -> str:
     Keyed, so that nobody who has only the rows can try addresses against them.
     """
     address = normalise_email(email).encode("utf-8", "replace")
-    return hmac.new(secret, address, hashlib.sha256).hexdigest()[:_KEY_LENGTH]
+    return hmac.digest(secret, address, "sha256").hex()[:_KEY_LENGTH]
 
 
 def run_row(summary: RunSummary, origin: Origin) -> Row:
@@ -80,6 +79,7 @@ def intent_row(intent: Intent, secret: bytes) -> Row:
         "flags": join_flags(intent.flags),
         "counted": 0,
         "shop_tries": intent.shop_tries,
+        "lease_token": intent.lease_token,
     }
 
 
@@ -97,6 +97,16 @@ def record_row(record: Record, secret: bytes) -> Row:
     }
 
 
+def end_columns(end: End, *, flags: str) -> Row:
+    """What the end of an attempt adds to its row, which has `flags` already."""
+    return {
+        **verdict_columns(end.verdict, at=end.at),
+        "http_status": end.http_status,
+        "flags": join_flags(end.verdict.flags | split_flags(flags)),
+        "never_sent": int(end.never_sent),
+    }
+
+
 def verdict_columns(verdict: Verdict, *, at: datetime) -> Row:
     """What a verdict says, as an attempt's columns."""
     return {
@@ -110,9 +120,12 @@ def verdict_columns(verdict: Verdict, *, at: datetime) -> Row:
     }
 
 
-def people_rows(enrollment: AnyEnrollment, secret: bytes) -> Mapping[str, str]:
-    """The addresses of an order by person key: the buyer's and, where it is another, the learner's."""
-    return {person_key(secret, address): address for address in _addresses(enrollment) if address}
+def people_of(enrollment: AnyEnrollment, row: Row) -> Mapping[str, str]:
+    """An order's addresses by person key, which its row has: the buyer's and, if another, the learner's."""
+    keys = (row["email_key"], row["member_key"])
+    return {
+        key: address for key, address in zip(keys, _addresses(enrollment), strict=True) if key and address
+    }
 
 
 def join_flags(flags: frozenset[str]) -> str:
@@ -132,12 +145,14 @@ def _addresses(enrollment: AnyEnrollment) -> tuple[str | None, str | None]:
 
 def _order(enrollment: AnyEnrollment, secret: bytes) -> Row:
     email, member = _addresses(enrollment)
+    email_key = person_key(secret, email) if email else None
+    is_same = member == email  # most buy for themselves
     return {
         "enrollment_id": enrollment.id,
         "payment_id": enrollment.payment_id,
         "email_masked": mask_email(email) if email else None,
-        "email_key": person_key(secret, email) if email else None,
-        "member_key": person_key(secret, member) if member else None,
+        "email_key": email_key,
+        "member_key": email_key if is_same else person_key(secret, member) if member else None,
         "course": enrollment.course,
         "amount_e4": _ten_thousandths(enrollment.amount),
         "currency": enrollment.currency,

@@ -23,13 +23,16 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    and_,
+    literal_column,
+    or_,
 )
 
 from reconcile.audit.chain.digests import plain
 from reconcile.domain.instants import as_utc
 
 #: The newest migration. Repeated here because asking Alembic costs every command 0.8 s.
-HEAD_REVISION = "0006"
+HEAD_REVISION = "0007"
 
 #: Under this key `meta` holds the secret of this database's keyed hashes.
 SECRET_KEY = "person_secret"  # noqa: S105  # the name of a row, not a secret
@@ -164,8 +167,22 @@ attempts = Table(
     _text("currency", optional=True),
     _instant("paid_at", optional=True),
     _count("shop_tries", optional=True),
+    _text("lease_token", optional=True),
+    # 1: proven that no request left for it; it is no news to anybody.
+    _count("never_sent", server_default="0"),
     # A number that was given once is never given again, also after `db prune`.
     sqlite_autoincrement=True,
+)
+
+#: An attempt that may keep others from writing for its learner and course: without an outcome or an answer.
+#: With literals: databases use the index only where a query repeats its condition word for word.
+MAY_LOCK = and_(
+    attempts.c.number > literal_column("0"),
+    attempts.c.never_sent == literal_column("0"),
+    or_(
+        attempts.c.finished_at.is_(None),
+        attempts.c.reason.in_([literal_column("'lms_timeout'"), literal_column("'protocol'")]),
+    ),
 )
 
 #: One for each event of a run; only ever appended to. `db prune` takes those of whole runs away.
@@ -265,6 +282,7 @@ Index("ix_attempts_enrollment_id_attempt_id", attempts.c.enrollment_id, attempts
 Index("ix_attempts_run_id", attempts.c.run_id)
 Index("ix_attempts_started_at", attempts.c.started_at)
 Index("ix_attempts_open", attempts.c.attempt_id, **_where(attempts.c.finished_at.is_(None)))
+Index("ix_attempts_locking", attempts.c.member_key, attempts.c.course, **_where(MAY_LOCK))
 Index("ix_links_attempt_id_kind", links.c.attempt_id, links.c.kind)
 Index("ix_seals_subject", seals.c.subject)
 Index("ix_seals_pruned_by", seals.c.pruned_by, **_where(seals.c.pruned_by.is_not(None)))

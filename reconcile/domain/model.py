@@ -22,9 +22,11 @@ from reconcile.domain.observation import (
     Observation,
     Unknown,
 )
+from reconcile.domain.sync import UNNAMED_LMS_ID, SyncState, SyncStatus
 
 #: Handed on, beside what stands here.
 __all__ = [
+    "UNNAMED_LMS_ID",
     "CourseMissing",
     "CourseUnpublished",
     "Enrolled",
@@ -32,11 +34,10 @@ __all__ = [
     "MemberMissing",
     "NotEnrolled",
     "Observation",
+    "SyncState",
+    "SyncStatus",
     "Unknown",
 ]
-
-#: What `.enrollmentId` says when the LMS named no document (no key: nothing can be looked up).
-UNNAMED_LMS_ID = "already-enrolled"
 
 
 class Outcome(StrEnum):
@@ -95,15 +96,6 @@ DUPLICATE_PAYMENT = "duplicate_payment"
 ODD_ORDER = "odd_order"
 
 
-class SyncStatus(StrEnum):
-    """The only words that the storefront's schema allows in `frappeSync.syncStatus`."""
-
-    PENDING = "pending"
-    SUCCESS = "success"
-    FAILED = "failed"
-    RETRYING = "retrying"
-
-
 #: What each outcome makes of `frappeSync.syncStatus`; `skipped` leaves it alone.
 SYNC_STATUS = {
     Outcome.ENROLLED: SyncStatus.SUCCESS,
@@ -120,28 +112,6 @@ class EffectKey(NamedTuple):
 
     member: str
     course: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SyncState:
-    """The storefront's `frappeSync`, made regular: absent and `null` read as the defaults."""
-
-    synced: bool = False
-    status: str | None = None
-    lms_id: str | None = None
-    error: str | None = None
-    retry_count: int = 0
-    last_attempt: datetime | None = None  #: the last try, the storefront's or ours
-
-    @property
-    def is_synced(self) -> bool:
-        """The storefront's own definition of a synced order."""
-        return self.synced and self.status == SyncStatus.SUCCESS and bool(self.lms_id)
-
-    @property
-    def is_unnamed(self) -> bool:
-        """Synced on the LMS's word alone, by a run without a key: a run with one finds the name."""
-        return self.is_synced and self.lms_id == UNNAMED_LMS_ID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +232,15 @@ def action_of(decision: Decision) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenWrite:
+    """An attempt whose run is over and has not said what came of it."""
+
+    attempt_id: int
+    started_at: datetime
+    token: str | None = None  #: of the lease under which it was to be written; earlier versions do not tell
+
+
+@dataclass(frozen=True, kw_only=True)
 class History:
     """What the audit database and the leases remember of one enrollment before this run."""
 
@@ -274,10 +253,16 @@ class History:
     last_reason: Reason | None = None
     last_said_at: datetime | None = None  #: when that verdict was reached: our mark in `lastSyncAttempt`
     last_write_at: datetime | None = None  #: when our last write began
-    open_attempt: int | None = None  #: id of an attempt whose process died before its outcome
+    open_attempts: tuple[OpenWrite, ...] = ()  #: whose process died before their outcome; oldest first
+    newest: int | None = None  #: the newest attempt of any kind, finished or not, sent or not
     hold_until: datetime | None = None  #: an unanswered write: nobody writes for this key before then
     ignored_until: datetime | None = None  #: a person has asked to leave it alone until then
     retry_job_active: bool = False  #: the storefront's own worker is at it right now
+
+    @property
+    def open_attempt(self) -> int | None:
+        """The newest one that a dead process has left open."""
+        return self.open_attempts[-1].attempt_id if self.open_attempts else None
 
 
 NO_HISTORY = History()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +15,7 @@ from reconcile.mail.message import Composer, Mail
 from reconcile.mail.outbox import SqlOutbox
 from reconcile.mail.rules import MAILED
 from reconcile.run.options import Ports
-from reconcile.run.ports import AuditLog, Intent, LearningPlatform, Record
+from reconcile.run.ports import AuditLog, End, Intent, LearningPlatform, Record
 from reconcile.templates.mail import TemplateProblem
 
 
@@ -25,8 +24,6 @@ class _Noting:
 
     def __init__(self, inner: AuditLog) -> None:
         self._inner = inner
-        #: Below zero: no attempt of the real audit has such a number.
-        self._ids = itertools.count(-1, -1)
         self._begun: dict[int, AnyEnrollment] = {}
         self.count = 0
         self.first: Enrollment | None = None
@@ -36,10 +33,23 @@ class _Noting:
 
     def begin(self, intent: Intent) -> int:
         """Remember what the attempt is about."""
-        self._inner.begin(intent)
-        attempt_id = next(self._ids)
+        attempt_id = self._inner.begin(intent)
         self._begun[attempt_id] = intent.enrollment
         return attempt_id
+
+    def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
+        """Remember what the attempts are about."""
+        numbers = self._inner.begin_all(intents, held_since=held_since)
+        for number, intent in zip(numbers, intents, strict=True):
+            if number is not None:
+                self._begun[number] = intent.enrollment
+        return numbers
+
+    def finish_all(self, ends: Sequence[End], *, run_id: str) -> None:
+        """Note those whose verdict owes a mail."""
+        self._inner.finish_all(ends, run_id=run_id)
+        for end in ends:
+            self._note(self._begun.pop(end.attempt_id, None), end.verdict)
 
     def finish(
         self,
@@ -54,11 +64,13 @@ class _Noting:
         self._inner.finish(attempt_id, verdict, run_id=run_id, at=at, http_status=http_status)
         self._note(self._begun.pop(attempt_id, None), verdict)
 
-    def record(self, records: Sequence[Record]) -> None:
+    def record(self, records: Sequence[Record]) -> frozenset[str]:
         """Note those whose verdict owes a mail."""
-        self._inner.record(records)
+        left_out = self._inner.record(records)
         for record in records:
-            self._note(record.enrollment, record.verdict)
+            if record.enrollment.id not in left_out:
+                self._note(record.enrollment, record.verdict)
+        return left_out
 
     def _note(self, enrollment: AnyEnrollment | None, verdict: Verdict) -> None:
         if verdict.outcome not in MAILED:

@@ -19,6 +19,7 @@ def past(connection: Connection, *, since: datetime, until: datetime) -> Past:
     outcomes = connection.execute(
         select(attempt.outcome, func.count(distinct(attempt.enrollment_id)))
         .where(attempt.finished_at >= since, attempt.finished_at < until, attempt.outcome.is_not(None))
+        .where(attempt.never_sent == 0)
         .group_by(attempt.outcome)
     )
     runs = connection.execute(

@@ -137,7 +137,8 @@ def latest_verdicts(
             func.coalesce(newest_end, func.max(row.attempt_id)).label("newest"),
             *also,
         )
-        .where(*_conditions(connection, chosen))
+        # What was never sent says nothing about an enrollment.
+        .where(*_conditions(connection, chosen), row.never_sent == 0)
         .group_by(row.enrollment_id)
         .subquery("facts")
     )

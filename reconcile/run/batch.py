@@ -90,6 +90,7 @@ class Batch:
                         verdict=verdict,
                         at=now,
                         shop_tries=shop_tries(entry.enrollment, entry.history),
+                        known=entry.history.newest,
                     )
                 )
         if news:

@@ -5,6 +5,7 @@ What only reads is the real port's own method, taken over by name.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +25,7 @@ from reconcile.run.leases import Lease, Leases
 from reconcile.run.options import Ports
 from reconcile.run.ports import (
     AuditLog,
+    End,
     Intent,
     LearningPlatform,
     OpenAttempt,
@@ -149,6 +151,10 @@ class ReadOnlyLeases:
 class _NotRecording:
     """What an audit log does, not done."""
 
+    def __init__(self) -> None:
+        #: Below zero: no attempt of the real audit has such a number.
+        self._numbers = itertools.count(-1, -1)
+
     def open_run(self, summary: RunSummary, origin: Origin) -> None:
         """Record nothing."""
 
@@ -165,7 +171,14 @@ class _NotRecording:
 
     def begin(self, intent: Intent) -> int:
         """Record nothing."""
-        return 0
+        return next(self._numbers)
+
+    def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
+        """Record nothing; a number for each, as if nobody else were about."""
+        return [next(self._numbers) for _ in intents]
+
+    def finish_all(self, ends: Sequence[End], *, run_id: str) -> None:
+        """Record nothing."""
 
     def finish(
         self,
@@ -178,8 +191,9 @@ class _NotRecording:
     ) -> None:
         """Record nothing."""
 
-    def record(self, records: Sequence[Record]) -> None:
-        """Record nothing."""
+    def record(self, records: Sequence[Record]) -> frozenset[str]:
+        """Record nothing, and leave nothing out."""
+        return frozenset()
 
     def open_attempts(self) -> Sequence[OpenAttempt]:
         """Nothing that this run may settle."""
@@ -193,6 +207,8 @@ class ReadOnlyAudit(_NotRecording):
     """Remembers; records nothing."""
 
     def __init__(self, inner: AuditLog) -> None:
+        super().__init__()
+        self.busy_elsewhere = inner.busy_elsewhere
         self.history, self.given_access = inner.history, inner.given_access
         self.recent_runs, self.ignored = inner.recent_runs, inner.ignored
 
@@ -206,6 +222,10 @@ class NoAudit(_NotRecording):
 
     def given_access(self, enrollment_ids: Sequence[str]) -> frozenset[str]:
         """Nothing is remembered."""
+        return frozenset()
+
+    def busy_elsewhere(self, keys: Sequence[EffectKey], *, run_id: str) -> frozenset[EffectKey]:
+        """Nobody is known of."""
         return frozenset()
 
     def recent_runs(self) -> Sequence[RecentRun]:

@@ -103,6 +103,23 @@ class Intent:
     started_at: datetime
     flags: frozenset[str] = frozenset()
     shop_tries: int = 0  #: how often the storefront itself had tried by then
+    lease_token: str | None = None  #: under which lease it is to be written
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """What came of an attempt whose intent was committed."""
+
+    attempt_id: int
+    verdict: Verdict
+    at: datetime
+    http_status: int | None = None
+    never_sent: bool = False  #: proven: no request left for it; the row is no news to history
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the two say different things."""
+        if self.never_sent and (self.verdict.outcome is not Outcome.SKIPPED or self.verdict.attempts):
+            raise ValueError("what was never sent was skipped, and has used up no attempt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +132,7 @@ class Record:
     verdict: Verdict
     at: datetime
     shop_tries: int = 0  #: how often the storefront itself had tried by then
+    known: int | None = None  #: the newest attempt that the run knew of when it looked; see History.newest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +143,7 @@ class OpenAttempt:
     enrollment_id: str
     key: EffectKey | None  #: None where the person was forgotten since
     started_at: datetime
+    token: str | None = None  #: of the lease under which it was to be written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +216,34 @@ class AuditLog(Protocol):
         """
         ...
 
-    def record(self, records: Sequence[Record]) -> None:
-        """Append verdicts that needed no write, in one transaction."""
+    def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
+        """Commit these intents together; each one's attempt id, None where the pair is somebody else's.
+
+        In the same transaction the audit's own lock: none for a learner and course for which another run has
+        an attempt without an outcome, or one that was not answered (`lms_timeout` or `protocol`) and began
+        at or after `held_since`. What was closed as never sent does not lock. No LMS write without it.
+        """
+        ...
+
+    def finish_all(self, ends: Sequence[End], *, run_id: str) -> None:
+        """Finish open attempts in one transaction; one that has its end keeps it. May be repeated.
+
+        `run_id` is the run that does it: another one than the attempt's where its process has died.
+        """
+        ...
+
+    def busy_elsewhere(self, keys: Sequence[EffectKey], *, run_id: str) -> frozenset[EffectKey]:
+        """Of these pairs, those for which another run that is still under way has an open attempt."""
+        ...
+
+    def record(self, records: Sequence[Record]) -> frozenset[str]:
+        """Append verdicts that needed no write, in one transaction; the ids of orders left out.
+
+        Left out is what the audit has got another row for since this run looked (`Record.known`): the same
+        outcome and reason or, where this verdict gives access, any that does, or another run's open attempt;
+        and a verdict that gives access while another run that is under way has the learner and course open.
+        Such an order is the other run's to tell.
+        """
         ...
 
     def recent_runs(self) -> Sequence[RecentRun]:

@@ -12,6 +12,7 @@ from reconcile.story.story import Event
 #: Rows shown of one order: a poison record has a few dozen at most.
 _MOST = 500
 
+_NEVER_SENT = "meant to ask the LMS to enroll"
 _SENT = {"enroll": "asked the LMS to enroll", "confirm": "looked at the LMS"}
 
 
@@ -29,7 +30,9 @@ def audit_events(connection: Connection, enrollment_id: str) -> Iterator[Event]:
             words = [row.outcome, row.reason, f"HTTP {row.http_status}" if row.http_status else None]
             words += [row.lms_enrollment_id, row.error]
             ended = ", ".join(str(word) for word in words if word)
-        sent = _SENT.get(row.action, "looked")
+            if row.never_sent:
+                ended += ", never sent"
+        sent = _NEVER_SENT if row.never_sent else _SENT.get(row.action, "looked")
         number = f" (write {row.number})" if row.number else ""
         yield Event(at=row.started_at, who=f"run {row.run_id}", what=f"{sent}{number}: {ended}")
     asked = select(tables.interventions).where(tables.interventions.c.enrollment_id == enrollment_id)

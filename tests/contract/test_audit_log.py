@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.audit_suite")
+for suite in ("audit_suite", "audit_group_suite", "audit_rivals_suite"):
+    pytest.register_assert_rewrite(f"tests.contract.{suite}")
 
 from reconcile.run.ports import AuditLog  # noqa: E402
+from tests.contract.audit_group_suite import AuditGroupContract  # noqa: E402
+from tests.contract.audit_rivals_suite import AuditRivalsContract  # noqa: E402
 from tests.contract.audit_suite import AuditLogContract, dead_process  # noqa: E402
 from tests.fakes.audit import InMemoryAuditLog  # noqa: E402
 from tests.fakes.audit_file import new_audit  # noqa: E402
@@ -21,7 +24,7 @@ from tests.fakes.audit_server import SERVER, audit_on_server  # noqa: E402
 __all__ = ["dead_process"]
 
 
-class TestSqlAuditLog(AuditLogContract):
+class TestSqlAuditLog(AuditLogContract, AuditGroupContract, AuditRivalsContract):
     @pytest.fixture
     def log(self, tmp_path: Path) -> Iterator[AuditLog]:
         with new_audit(tmp_path) as log:
@@ -29,14 +32,14 @@ class TestSqlAuditLog(AuditLogContract):
 
 
 @SERVER
-class TestSqlAuditLogOnPostgres(AuditLogContract):
+class TestSqlAuditLogOnPostgres(AuditLogContract, AuditGroupContract, AuditRivalsContract):
     @pytest.fixture
     def log(self) -> Iterator[AuditLog]:
         with audit_on_server() as log:
             yield log
 
 
-class TestInMemoryAuditLog(AuditLogContract):
+class TestInMemoryAuditLog(AuditLogContract, AuditGroupContract, AuditRivalsContract):
     @pytest.fixture
     def log(self) -> AuditLog:
         return InMemoryAuditLog()

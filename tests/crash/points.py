@@ -59,6 +59,10 @@ NEVER = {
     "platform.enroll_many",  # no run sends batches yet
     "audit.intervene",  # of people: `retry`, `ignore`, `drift --fix`, before their run
     "audit.given_access",  # for `drift`
+    # Many at once: killed in tests/integration/test_audit_groups.py.
+    "audit.begin_all",
+    "audit.finish_all",
+    "audit.busy_elsewhere",
 }
 
 #: The run must last for the heartbeat to come.

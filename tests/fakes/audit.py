@@ -13,54 +13,17 @@ from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import (
     NO_HISTORY,
-    AnyEnrollment,
     EffectKey,
     Enrollment,
     History,
+    OpenWrite,
     Outcome,
     Reason,
     Verdict,
 )
-from reconcile.run.ports import Intent, OpenAttempt, Origin, RecentRun, Record
+from reconcile.run.ports import End, Intent, OpenAttempt, Origin, RecentRun, Record
 from reconcile.run.summary import RunStatus, RunSummary
-
-
-@dataclass
-class Run:
-    """A run as it is remembered."""
-
-    summary: RunSummary
-    origin: Origin
-    heartbeat_at: datetime
-    status: RunStatus
-    finished_at: datetime | None = None
-
-
-@dataclass
-class Attempt:
-    """One row."""
-
-    attempt_id: int
-    run_id: str
-    enrollment: AnyEnrollment
-    number: int
-    action: str
-    started_at: datetime
-    finished_at: datetime | None = None
-    verdict: Verdict | None = None
-    http_status: int | None = None
-    flags: frozenset[str] = frozenset()
-
-    @property
-    def was_excused(self) -> bool:
-        verdict = self.verdict
-        return (
-            self.number > 0
-            and verdict is not None
-            and verdict.outcome is Outcome.RETRYING
-            and not verdict.attempts
-            and verdict.reason in (Reason.LMS_UNAVAILABLE, Reason.LMS_TIMEOUT)
-        )
+from tests.fakes.audit_rows import Attempt, Run
 
 
 @dataclass
@@ -138,8 +101,50 @@ class InMemoryAuditLog:
                     action="enroll",
                     started_at=intent.started_at,
                     flags=intent.flags,
+                    lease_token=intent.lease_token,
                 )
             )
+
+    def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
+        with self._lock:
+            self._require(all(intent.run_id in self.runs for intent in intents), "no such run")
+            return [
+                None if self._is_locked(intent, held_since=held_since) else self.begin(intent)
+                for intent in intents
+            ]
+
+    def _is_locked(self, intent: Intent, *, held_since: datetime) -> bool:
+        return any(
+            row.finished_at is None or (row.is_unanswered and row.started_at >= held_since)
+            for row in self.attempts.values()
+            if row.key == intent.enrollment.key
+            and row.run_id != intent.run_id
+            and row.number > 0
+            and not row.never_sent
+        )
+
+    def finish_all(self, ends: Sequence[End], *, run_id: str) -> None:
+        with self._lock:
+            self._require(not ends or run_id in self.runs, "no such run")
+            self._require(all(end.attempt_id in self.attempts for end in ends), "no such attempt")
+            for end in ends:
+                row = self.attempts[end.attempt_id]
+                if row.finished_at is None:
+                    row.finished_at, row.verdict, row.http_status = end.at, end.verdict, end.http_status
+                    row.flags |= end.verdict.flags
+                    row.never_sent = end.never_sent
+
+    def busy_elsewhere(self, keys: Sequence[EffectKey], *, run_id: str) -> frozenset[EffectKey]:
+        self._require()
+        with self._lock:
+            busy = {
+                row.key
+                for row in self.attempts.values()
+                if row.finished_at is None
+                and row.run_id != run_id
+                and self.runs[row.run_id].status is RunStatus.RUNNING
+            }
+        return frozenset(key for key in keys if key in busy)
 
     def finish(
         self,
@@ -150,18 +155,16 @@ class InMemoryAuditLog:
         at: datetime,
         http_status: int | None = None,
     ) -> None:
-        with self._lock:
-            self._require(run_id in self.runs, "no such run")
-            self._require(attempt_id in self.attempts, "no such attempt")
-            row = self.attempts[attempt_id]
-            if row.finished_at is None:
-                row.finished_at, row.verdict, row.http_status = at, verdict, http_status
-                row.flags |= verdict.flags
+        end = End(attempt_id=attempt_id, verdict=verdict, at=at, http_status=http_status)
+        self.finish_all([end], run_id=run_id)
 
-    def record(self, records: Sequence[Record]) -> None:
+    def record(self, records: Sequence[Record]) -> frozenset[str]:
         with self._lock:
             self._require(all(record.run_id in self.runs for record in records), "no such run")
+            left_out = {record.enrollment.id for record in records if self._was_said(record)}
             for record in records:
+                if record.enrollment.id in left_out:
+                    continue
                 self._append(
                     Attempt(
                         attempt_id=next(self._ids),
@@ -175,6 +178,29 @@ class InMemoryAuditLog:
                         flags=record.verdict.flags,
                     )
                 )
+
+        return frozenset(left_out)
+
+    def _was_said(self, record: Record) -> bool:
+        """Whether another run has said so since, or is about to."""
+        verdict, gives_access = record.verdict, record.verdict.outcome.has_access
+        key = record.enrollment.key if isinstance(record.enrollment, Enrollment) else None
+        for row in self.attempts.values():
+            said = row.verdict
+            is_newer = row.enrollment.id == record.enrollment.id and row.attempt_id > (record.known or 0)
+            if said is None:
+                is_running = self.runs[row.run_id].status is RunStatus.RUNNING
+                is_at_it = is_newer or (is_running and key is not None and row.key == key)
+                if gives_access and is_at_it and row.run_id != record.run_id:
+                    return True
+                continue
+            if row.never_sent or not is_newer:
+                continue
+            if (said.outcome, said.reason) == (verdict.outcome, verdict.reason):
+                return True
+            if gives_access and said.outcome.has_access:
+                return True
+        return False
 
     def recent_runs(self) -> Sequence[RecentRun]:
         self._require()
@@ -199,8 +225,9 @@ class InMemoryAuditLog:
             OpenAttempt(
                 attempt_id=row.attempt_id,
                 enrollment_id=row.enrollment.id,
-                key=_key(row.enrollment),
+                key=row.key,
                 started_at=row.started_at,
+                token=row.lease_token,
             )
             for row in self.attempts.values()
             if self._is_left_open(row)
@@ -249,7 +276,8 @@ class InMemoryAuditLog:
     def _is_left_open(self, row: Attempt) -> bool:
         return row.finished_at is None and self.runs[row.run_id].status is not RunStatus.RUNNING
 
-    def _history(self, rows: list[Attempt]) -> History:
+    def _history(self, all_rows: list[Attempt]) -> History:
+        rows = [row for row in all_rows if not row.never_sent]
         verdicts = [row.verdict for row in rows if row.verdict is not None]
         said = [
             row
@@ -269,9 +297,10 @@ class InMemoryAuditLog:
             last_reason=verdicts[-1].reason if verdicts else None,
             last_said_at=max((row.finished_at for row in said if row.finished_at), default=None),
             last_write_at=max((row.started_at for row in rows if row.number > 0), default=None),
-            open_attempt=max((row.attempt_id for row in rows if self._is_left_open(row)), default=None),
+            open_attempts=tuple(
+                OpenWrite(attempt_id=row.attempt_id, started_at=row.started_at, token=row.lease_token)
+                for row in rows
+                if self._is_left_open(row)
+            ),
+            newest=max(row.attempt_id for row in all_rows),
         )
-
-
-def _key(enrollment: AnyEnrollment) -> EffectKey | None:
-    return enrollment.key if isinstance(enrollment, Enrollment) else None

@@ -19,7 +19,7 @@ from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.audit.prune import prune
 from reconcile.audit.schema import read_secret
 from reconcile.domain.model import MalformedEnrollment, Reason
-from reconcile.run.ports import Intent, Record
+from reconcile.run.ports import End, Intent, Record
 from reconcile.run.summary import RunStatus
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import (
@@ -28,8 +28,10 @@ from tests.fakes.audit_samples import (
     HERE,
     NOON,
     REFUSED,
+    SKIPPED,
     WAITING,
     enrollment,
+    intent,
     record,
     summary,
 )
@@ -89,6 +91,17 @@ def everything(log: SqlAuditLog) -> None:
     log.open_run(summary("running"), HERE)
     log.finish(write(log, "running", "order-6"), ENROLLED, run_id="running", at=NOON)
     write(log, "running", "order-7")
+    leased = [
+        replace(intent(f"order-{number}", run_id="running"), lease_token="t-1") for number in (8, 9, 10)
+    ]
+    ended, unsent, _ = log.begin_all(leased, held_since=NOON)
+    assert ended is not None
+    assert unsent is not None
+    ends = [
+        End(attempt_id=ended, verdict=ENROLLED, at=NOON, http_status=200),
+        End(attempt_id=unsent, verdict=SKIPPED, at=NOON, never_sent=True),
+    ]
+    log.finish_all(ends, run_id="running")
     forget(log.store, secret=read_secret(log.store), email="GONE@example.com", by="the test", at=NOON)
 
 

@@ -17,6 +17,7 @@ ELSEWHERE = Origin(host="elsewhere/other-boot/1", pid=HERE.pid, process_started=
 REFUSED = Verdict(outcome=Outcome.RETRYING, reason=Reason.LMS_REJECTED, error="no", attempts=1)
 EXCUSED = Verdict(outcome=Outcome.RETRYING, reason=Reason.LMS_UNAVAILABLE, error="down")
 ENROLLED = Verdict(outcome=Outcome.ENROLLED, lms_id="lms-1", attempts=1)
+SKIPPED = Verdict(outcome=Outcome.SKIPPED)
 WAITING = Verdict(outcome=Outcome.WAITING, reason=Reason.MEMBER_MISSING)
 
 

@@ -21,10 +21,21 @@ from reconcile.audit.forget import forget
 from reconcile.audit.log import SqlAuditLog
 from reconcile.audit.prune import prune
 from reconcile.audit.schema import read_secret
+from reconcile.run.ports import End, Intent
 from reconcile.run.summary import RunStatus
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, tampered, verified, write
-from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, REFUSED, record, summary
+from tests.fakes.audit_samples import (
+    ELSEWHERE,
+    ENROLLED,
+    HERE,
+    NOON,
+    REFUSED,
+    SKIPPED,
+    enrollment,
+    record,
+    summary,
+)
 
 _PEOPLE = ("a@example.com", "b@example.com", "c@example.com")
 STEPS = st.lists(
@@ -36,6 +47,8 @@ STEPS = st.lists(
                 "begin",
                 "finish",
                 "finish",
+                "begin_group",
+                "finish_group",
                 "record",
                 "close",
                 "bury",
@@ -91,6 +104,41 @@ class History:
             attempt = sorted(self.open_attempts)[choice % len(self.open_attempts)]
             run_id = self.open_attempts.pop(attempt)
             self.log.finish(attempt, ENROLLED if choice % 2 else REFUSED, run_id=run_id, at=self.now)
+
+    def begin_group(self, choice: int) -> None:
+        """Under leases or not; others' pairs are left to them."""
+        if self.running:
+            run_id = self.running[choice % len(self.running)]
+            intents = [
+                Intent(
+                    run_id=run_id,
+                    enrollment=enrollment(f"order-{number}", member=_PEOPLE[(choice + number) % 3]),
+                    number=1,
+                    started_at=self.now,
+                    lease_token=f"token-{number}" if choice % 2 else None,
+                )
+                for number in range(choice % 4)
+            ]
+            for attempt in self.log.begin_all(intents, held_since=self.now - DAY):
+                if attempt is not None:
+                    self.open_attempts[attempt] = run_id
+
+    def finish_group(self, choice: int) -> None:
+        """Some of them never sent."""
+        by_run: dict[str, list[int]] = {}
+        for attempt, run_id in self.open_attempts.items():
+            by_run.setdefault(run_id, []).append(attempt)
+        if by_run:
+            run_id = sorted(by_run)[choice % len(by_run)]
+            ends = [
+                End(attempt_id=attempt, verdict=SKIPPED, at=self.now, never_sent=True)
+                if (attempt + choice) % 2
+                else End(attempt_id=attempt, verdict=ENROLLED, at=self.now, http_status=200)
+                for attempt in by_run[run_id]
+            ]
+            self.log.finish_all(ends, run_id=run_id)
+            for attempt in by_run[run_id]:
+                del self.open_attempts[attempt]
 
     def close(self, choice: int) -> None:
         if self.running:

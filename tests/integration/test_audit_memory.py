@@ -47,7 +47,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
             for number in range(runs):
                 run_id = f"run-{number}"
                 log.open_run(summary(run_id), HERE)
-                log.record([record(id=f"order-{n}", run_id=run_id) for n in range(EACH)])
+                log.record([record(id=f"{run_id}-{n}", run_id=run_id) for n in range(EACH)])
                 close(log, run_id)
 
     files = [f"sqlite:///{tmp_path / name}" for name in ("small.db", "large.db")]

@@ -58,7 +58,7 @@ def _kinds(table: str) -> list[dict[str, object]]:
     """One row of each kind that there is."""
     if table in ("people", "meta"):
         return _rows(table)
-    telling = ("kind", "status", "action", "outcome", "pruned_by")
+    telling = ("kind", "status", "action", "outcome", "pruned_by", "lease_token")
     kinds = {}
     for row in _rows(table):
         kinds[(*(row.get(name) for name in telling), row.get("email_masked") is None)] = row

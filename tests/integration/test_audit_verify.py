@@ -231,8 +231,8 @@ def test_verifying_goes_on_beside_a_run(log: SqlAuditLog) -> None:
     """It sees one moment and holds nobody up."""
     log.open_run(summary(), HERE)
 
-    def meanwhile(_part: str) -> None:
-        log.record([record(), record(id="order-2")])
+    def meanwhile(part: str) -> None:
+        log.record([record(id=f"{part}-1"), record(id=f"{part}-2")])
 
     result = verify(log.store, secret=read_secret(log.store), watch=meanwhile)
 

@@ -34,7 +34,11 @@ def old(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in (
             *(f"DROP TABLE {later}" for later in ("alerts", "outbox", "interventions")),
-            "ALTER TABLE attempts DROP COLUMN shop_tries",
+            "DROP INDEX ix_attempts_locking",
+            *(
+                f"ALTER TABLE attempts DROP COLUMN {later}"
+                for later in ("shop_tries", "lease_token", "never_sent")
+            ),
             "ALTER TABLE runs DROP COLUMN unmarked",
             "DROP TABLE links",
             "DROP TABLE seals",

@@ -44,12 +44,16 @@ class RunChain:
 
     def append(self, kind: Event, rows: Iterable[Row]) -> None:
         """One link for each row, in order."""
-        values = [self._next(kind, row) for row in rows]
+        self.extend((kind, row) for row in rows)
+
+    def extend(self, events: Iterable[tuple[Event, Row]]) -> None:
+        """One link for each event, in order."""
+        values = [self._next(kind, row) for kind, row in events]
         if values:
             self._connection.execute(insert(links), values)
 
     def _next(self, kind: Event, row: Row) -> dict[str, Any]:
-        opens = kind in (Event.BEGAN, Event.REDACTED_OPEN)
+        opens = kind in chain.OPENING_EVENTS
         value = {
             "seq": self.seq + 1,
             "kind": kind.value,

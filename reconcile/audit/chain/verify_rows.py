@@ -15,19 +15,21 @@ from reconcile.audit.rows import person_key
 from reconcile.audit.tables import attempts, links, people, runs, seals
 from reconcile.base.redaction import REPLACEMENT
 
-_FIRST = (Event.BEGAN.value, Event.RECORDED.value)
-_OPEN = (Event.BEGAN.value, Event.REDACTED_OPEN.value)
+_FIRST = (Event.BEGAN, Event.LEASED, Event.RECORDED)
 #: Which later events of the same attempt make an event's digest history: it is only a number now.
 _OVERRULED_BY = {
     Event.BEGAN: (Event.REDACTED, Event.REDACTED_OPEN),
+    Event.LEASED: (Event.REDACTED, Event.REDACTED_OPEN),
     Event.REDACTED_OPEN: (Event.REDACTED, Event.REDACTED_OPEN),
     Event.RECORDED: (Event.REDACTED,),
     Event.ENDED: (Event.REDACTED,),
+    Event.UNSENT: (Event.REDACTED,),
     Event.REDACTED: (Event.REDACTED,),
 }
 _KINDS = frozenset(event.value for event in Event)
-#: The columns of the attempt beside a link, and what they are called there.
-_OF_ATTEMPT = tuple((name, f"a_{name}") for name in chain.WHOLE)
+#: All columns that some event fixes, and what those of the attempt beside a link are called there.
+_COVERED = tuple(dict.fromkeys(name for names in chain.COVERED.values() for name in names))
+_OF_ATTEMPT = tuple((name, f"a_{name}") for name in _COVERED)
 _EMPTY_WHILE_OPEN = tuple(name for name in chain.ENDING if name not in ("attempt_id", "flags", "counted"))
 
 
@@ -62,6 +64,12 @@ def check_attempts(connection: Connection, result: Verification) -> Iterator[Fin
             yield _attempt_finding(What.CHANGED, row, "has an end that no run has recorded")
         elif row["ends"] > ends:
             yield _attempt_finding(What.CHANGED, row, "has another end than its run has recorded")
+        elif (row["lease_token"] is not None) != (row["leased"] > 0):
+            yield _attempt_finding(What.CHANGED, row, "has another lease than its run has recorded")
+        elif row["never_sent"] != row["unsent"]:
+            yield _attempt_finding(
+                What.CHANGED, row, "is said to have been sent or not, and its run has recorded otherwise"
+            )
         problem = _mask_problem(row)
         if problem is not None:
             yield _attempt_finding(What.CHANGED, row, problem)
@@ -111,7 +119,7 @@ def _links_and_rows(connection: Connection) -> Any:
     begun = select(func.max(later.c.seq)).where(*of_attempt).correlate(links).scalar_subquery()
     names = ("run_id", "seq", "attempt_id", "kind", "flags", "digest", "link")
     return (
-        select(*columns(connection, links, names), *columns(connection, attempts, chain.WHOLE, prefix="a_"))
+        select(*columns(connection, links, names), *columns(connection, attempts, _COVERED, prefix="a_"))
         .add_columns(runs.c.run_id.label("run_there"), redactions.c.redacted, redactions.c.any_redacted)
         # Asked only where the attempt is gone.
         .add_columns(case((attempts.c.attempt_id.is_(None), begun)).label("begun"))
@@ -124,17 +132,18 @@ def _links_and_rows(connection: Connection) -> Any:
 
 
 def _attempts_and_links() -> Any:
-    def count(*kinds: str) -> Any:
+    def count(*kinds: Event) -> Any:
         of_attempt = (links.c.attempt_id == attempts.c.attempt_id, links.c.kind.in_(kinds))
         return select(func.count(links.c.seq)).where(*of_attempt).correlate(attempts).scalar_subquery()
 
-    names = ("attempt_id", "run_id", "email_key", "email_masked")
+    names = ("attempt_id", "run_id", "email_key", "email_masked", "lease_token", "never_sent")
     # Whether there is an end, not when: an instant that is none must not stop the reading.
     finished = attempts.c.finished_at.is_not(None).label("finished")
     return (
         select(*(attempts.c[name] for name in names), finished)
-        .add_columns(count(*_FIRST).label("firsts"), count(Event.RECORDED.value).label("recorded"))
-        .add_columns(count(Event.ENDED.value).label("ends"), people.c.email)
+        .add_columns(count(*_FIRST).label("firsts"), count(Event.RECORDED).label("recorded"))
+        .add_columns(count(Event.LEASED).label("leased"), count(*chain.ENDS).label("ends"))
+        .add_columns(count(Event.UNSENT).label("unsent"), people.c.email)
         .add_columns(_was_forgotten(attempts.c.email_key).label("forgotten"))
         .select_from(attempts)
         .outerjoin(people, people.c.person_key == attempts.c.email_key)
@@ -160,19 +169,20 @@ def _check_against_row(link: Row) -> Iterator[Finding]:
     row = {name: link[labelled] for name, labelled in _OF_ATTEMPT}
     if row["attempt_id"] is None:
         # A later run's end of an attempt that was pruned: then its beginning is gone as well.
-        if kind != Event.ENDED or link["begun"] is not None:
+        if kind not in chain.ENDS or link["begun"] is not None:
             yield _attempt_finding(What.REMOVED, link, "is gone")
         return
-    newest = link["redacted" if _OVERRULED_BY[Event(kind)] == (Event.REDACTED,) else "any_redacted"]
+    newest = link["redacted" if _OVERRULED_BY[kind] == (Event.REDACTED,) else "any_redacted"]
     if newest is not None and (kind not in (Event.REDACTED, Event.REDACTED_OPEN) or newest > link["seq"]):
         return
-    covered = {**row, "flags": link["flags"]} if kind in _OPEN else row
-    if kind != Event.ENDED and row["run_id"] != link["run_id"]:
+    opens = kind in chain.OPENING_EVENTS
+    covered = {**row, "flags": link["flags"]} if opens else row
+    if kind not in chain.ENDS and row["run_id"] != link["run_id"]:
         yield _attempt_finding(What.CHANGED, link, "says another run")
-    elif chain.digest(chain.COVERED[Event(kind)], covered) != link["digest"]:
-        how = "ended" if kind == Event.ENDED else "begun" if kind in _OPEN else "recorded"
+    elif chain.digest(chain.COVERED[kind], covered) != link["digest"]:
+        how = "ended" if kind in chain.ENDS else "begun" if opens else "recorded"
         yield _attempt_finding(What.CHANGED, link, f"is not as it was {how}")
-    elif kind in _OPEN and row["finished_at"] is None and not _is_open(row, link["flags"]):
+    elif opens and row["finished_at"] is None and not _is_open(row, link["flags"]):
         yield _attempt_finding(What.CHANGED, link, "stands open and says what came of it")
 
 

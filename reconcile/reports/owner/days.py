@@ -82,6 +82,7 @@ def outcomes_by_day(connection: Connection, chosen: ReportFilter) -> dict[date, 
     query = (
         select(day.label("day"), row.outcome, func.count().label("attempts"))
         .where(*attempts_chosen(connection, chosen), row.outcome.is_not(None), ended.is_not(None))
+        .where(row.never_sent == 0)
         .group_by(day, row.outcome)
     )
     counts: dict[date, Counter[str]] = {}

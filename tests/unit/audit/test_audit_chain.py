@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -28,6 +30,19 @@ ROW = {
     "amount_e4": 1_995_000,
     "currency": "usd",
 }
+YEARS = [NOON.replace(year=year, tzinfo=None) for year in (1900, 9000)]
+ZONES = (UTC, timezone(timedelta(hours=-3, minutes=7)), ZoneInfo("Asia/Tokyo"))
+#: All that a column or a link may hold, and what only somebody else can have put there.
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters()),
+    st.binary(),
+    st.sampled_from(Event),
+    st.datetimes(*YEARS, timezones=st.sampled_from(ZONES)),
+)
 VALUES = st.one_of(st.none(), st.integers(), st.text(), st.datetimes(timezones=st.just(UTC)))
 
 
@@ -43,6 +58,36 @@ def test_a_digest_is_sha_256_of_json_that_anybody_can_write() -> None:
     )
 
     assert chain.digest(chain.INTENT, ROW) == _sha256(written)
+
+
+def _in_json(value: object) -> object:
+    """A value as the module's text tells it, by the library alone."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\x00", "\ufffd")
+    return value
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+
+
+@given(st.dictionaries(st.sampled_from((*chain.WHOLE, "never_sent", "lease_token")), ODD))
+def test_a_row_of_odd_values_is_hashed_as_the_library_writes_it(row: dict[str, object]) -> None:
+    for columns in chain.COVERED.values():
+        text = _dumped({name: _in_json(row.get(name)) for name in columns})
+        assert chain.digest(columns, row) == _sha256(text)
+
+
+@given(st.tuples(*[ODD.filter(lambda value: not isinstance(value, bytes | datetime))] * 6))
+def test_a_link_of_odd_values_is_hashed_as_the_library_writes_it(values: tuple[Any, ...]) -> None:
+    previous, seq, kind, attempt_id, flags, digest = values
+    link = chain.link(previous, seq=seq, kind=kind, attempt_id=attempt_id, flags=flags, digest=digest)
+
+    assert link == _sha256(_dumped(["link", *values]))
 
 
 def test_links_and_seals_are_what_the_module_says() -> None:
@@ -71,7 +116,15 @@ def test_each_column_is_proven_or_known_not_to_be() -> None:
     """A column that comes later needs a decision."""
     # What MongoDB said of the shop at that moment proves nothing about what we did.
     said_by_the_shop = {"shop_tries", "unmarked"}
-    assert {column.name for column in attempts.c} - set(chain.WHOLE) == {"email_masked", "shop_tries"}
+    assert {column.name for column in attempts.c} - set(chain.WHOLE) == {
+        "email_masked",
+        "shop_tries",
+        # By kinds of their own; an end that is redacted later still is a link of the kind `unsent`.
+        "lease_token",
+        "never_sent",
+    }
+    assert "lease_token" in chain.COVERED[Event.LEASED]
+    assert {"lease_token", "never_sent"} < set(chain.COVERED[Event.UNSENT])
     assert {column.name for column in runs.c} - said_by_the_shop == set(chain.CLOSING)
     assert set(chain.INTENT) | set(chain.ENDING) == set(chain.WHOLE)
     row = dict.fromkeys((column.name for column in seals.c), 1)

@@ -10,7 +10,7 @@ import pytest
 
 from reconcile import __version__
 from reconcile.audit import rows
-from reconcile.domain.model import MalformedEnrollment, Outcome, Reason, Verdict
+from reconcile.domain.model import AnyEnrollment, MalformedEnrollment, Outcome, Reason, Verdict
 from reconcile.run.ports import Origin
 from reconcile.run.summary import RunStatus
 from tests.fakes.audit_samples import NOON, REFUSED, enrollment, intent, record, summary
@@ -97,12 +97,12 @@ def test_the_people_of_an_order() -> None:
     buyer, learner = (rows.person_key(SECRET, f"{who}@example.com") for who in ("buyer", "learner"))
     nobody = MalformedEnrollment(id="e1", problems=("email is missing",), reason=Reason.MALFORMED)
 
-    assert rows.people_rows(enrollment(), SECRET) == {
-        buyer: "buyer@example.com",
-        learner: "learner@example.com",
-    }
-    assert rows.people_rows(enrollment(member="buyer@example.com"), SECRET) == {buyer: "buyer@example.com"}
-    assert rows.people_rows(nobody, SECRET) == {}
+    def people(order: AnyEnrollment) -> object:
+        return rows.people_of(order, rows.record_row(replace(record(), enrollment=order), SECRET))
+
+    assert people(enrollment()) == {buyer: "buyer@example.com", learner: "learner@example.com"}
+    assert people(enrollment(member="buyer@example.com")) == {buyer: "buyer@example.com"}
+    assert people(nobody) == {}
     row = rows.record_row(replace(record(), enrollment=nobody), SECRET)
     assert (row["email_masked"], row["email_key"], row["member_key"], row["amount_e4"]) == (None,) * 4
 

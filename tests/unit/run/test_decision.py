@@ -27,6 +27,7 @@ from reconcile.domain.model import (
     MemberMissing,
     NotEnrolled,
     Observation,
+    OpenWrite,
     Outcome,
     Reason,
     Skip,
@@ -316,7 +317,8 @@ histories = st.builds(
     last_write_at=st.none() | instants,
     last_outcome=st.none() | st.sampled_from(Outcome),
     last_reason=st.none() | st.sampled_from(Reason),
-    open_attempt=st.none() | st.integers(1),
+    open_attempts=st.tuples()
+    | st.tuples(st.builds(OpenWrite, attempt_id=st.integers(1), started_at=instants)),
     hold_until=st.none() | instants,
     retry_job_active=st.booleans(),
 )

@@ -20,6 +20,7 @@ from reconcile.domain.model import (
     GiveUp,
     History,
     MalformedEnrollment,
+    OpenWrite,
     Outcome,
     Reason,
     Skip,
@@ -56,6 +57,7 @@ MALFORMED = MalformedEnrollment(
 WAITS = Verdict(outcome=Outcome.WAITING, reason=Reason.MEMBER_MISSING)
 SKIPPED = Verdict(outcome=Outcome.SKIPPED, reason=Reason.BACKOFF)
 FAILED = Verdict(outcome=Outcome.FAILED, reason=Reason.EXHAUSTED)
+LEFT_OPEN = History(open_attempts=(OpenWrite(attempt_id=7, started_at=NOON),))
 
 
 def entry(decision: Decision, history: History = NO_HISTORY, **changes: Any) -> Surveyed:
@@ -66,7 +68,7 @@ def entry(decision: Decision, history: History = NO_HISTORY, **changes: Any) -> 
     ("decision", "history", "outcome", "reason"),
     [
         (Confirm("x"), NO_HISTORY, Outcome.ALREADY_ENROLLED, None),
-        (Confirm("x"), History(open_attempt=7), Outcome.RECOVERED, None),
+        (Confirm("x"), LEFT_OPEN, Outcome.RECOVERED, None),
         (Confirm("x"), History(last_reason=Reason.LMS_TIMEOUT), Outcome.RECOVERED, None),
         (Wait(Reason.MEMBER_MISSING), NO_HISTORY, Outcome.WAITING, Reason.MEMBER_MISSING),
         (GiveUp(Reason.EXHAUSTED), NO_HISTORY, Outcome.FAILED, Reason.EXHAUSTED),
@@ -146,7 +148,7 @@ SAID = History(last_outcome=WAITS.outcome, last_reason=WAITS.reason, last_said_a
         (SAID, NOON - timedelta(minutes=1), WAITS, False),
         (NO_HISTORY, None, Verdict(outcome=Outcome.RECOVERED, lms_id="x"), True),
         # The open attempt's own row has it already; a success that was said needs only its write-back.
-        (History(open_attempt=7), None, Verdict(outcome=Outcome.RECOVERED, lms_id="x"), False),
+        (LEFT_OPEN, None, Verdict(outcome=Outcome.RECOVERED, lms_id="x"), False),
         (
             History(last_outcome=Outcome.RECOVERED),
             None,
