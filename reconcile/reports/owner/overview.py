@@ -83,10 +83,11 @@ class Overview:
             return
         self._runs = Runs(self._scope)
         self._parts = list(_parts(self._scope, self._runs))
+        shown = [part.add for part in self._parts]
         for fact in facts(self._scope.connection, self._chosen, with_emails=self._with_emails):
             self._summary.add(fact.row)
-            for part in self._parts:
-                part.add(fact)
+            for show in shown:
+                show(fact)
 
 
 def _parts(scope: Scope, runs: Runs) -> Iterator[Part]:
