@@ -1,6 +1,7 @@
 """Who is told of runs, put together from the settings: alerts, pings, and messages that jobs send.
 
 Apart from `build`, which puts the rest together, because a run that could not begin is told of as well.
+Most runs alert and ping nobody: what does is imported inside functions.
 """
 
 from __future__ import annotations
@@ -12,12 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconcile.alerts.alerting import Alerting
-from reconcile.alerts.causes import Situation
-from reconcile.alerts.look import Look, run_end
-from reconcile.alerts.memory import AlertBook, MemoryAlertBook
 from reconcile.alerts.notify import AppriseNotifier, LogNotifier, Notifier
-from reconcile.alerts.pinging import HttpPinger, Pinging, report
 from reconcile.base import log
 from reconcile.base.errors import AuditUnavailable, NotificationFailed, ReconcileError
 from reconcile.base.redaction import redact
@@ -26,6 +22,9 @@ from reconcile.run.follow_up import FollowUp
 from reconcile.run.options import APPLY, Ports, RunOptions, RunResult
 
 if TYPE_CHECKING:
+    from reconcile.alerts.alerting import Alerting
+    from reconcile.alerts.memory import AlertBook, MemoryAlertBook
+    from reconcile.alerts.pinging import HttpPinger
     from reconcile.settings import Settings
     from reconcile.storefront.orders import MongoOrders
 
@@ -52,13 +51,12 @@ class Alerts:
 
     def drift_found(self, counts: Mapping[str, int], *, at: datetime) -> None:
         """Alert of drift by kind, or give the all-clear where there is none. Never raises ReconcileError."""
-        self._evaluate(Situation(at=at, drift=counts))
-
-    def _evaluate(self, situation: Situation) -> None:
         if self.alerting is None:
             return
+        from reconcile.alerts.causes import Situation
+
         try:
-            self.alerting.evaluate(situation)
+            self.alerting.evaluate(Situation(at=at, drift=counts))
         except ReconcileError as error:
             _log.error("Alerts could not be judged", error=str(error))
 
@@ -75,14 +73,32 @@ def alerts(
 
     `memory`: what this process remembers of its own alerts, for when the audit database is away.
     """
-    from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
-    from reconcile.audit.log import SqlAuditLog
-
     found = Alerts(notifier=_notifier(settings))
     if (pinger := _pinger(settings)) is not None:
+        from reconcile.alerts.pinging import Pinging
+
         found.follow_ups.append(Pinging(pinger))
-    if not settings.alert_url_list:
-        return found
+    if settings.alert_url_list:
+        found.alerting = _alerting(settings, ports, found.notifier, stop=stop, memory=memory, sales=sales)
+        found.follow_ups.append(found.alerting)
+    return found
+
+
+def _alerting(
+    settings: Settings,
+    ports: Ports,
+    notifier: Notifier,
+    *,
+    stop: threading.Event,
+    memory: MemoryAlertBook | None,
+    sales: MongoOrders | None,
+) -> Alerting:
+    from reconcile.alerts.alerting import Alerting
+    from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
+    from reconcile.alerts.look import Look
+    from reconcile.alerts.memory import MemoryAlertBook
+    from reconcile.audit.log import SqlAuditLog
+
     audit = ports.audit
     book: AlertBook = MemoryAlertBook()
     runs = None
@@ -98,11 +114,7 @@ def alerts(
         sales=sales,
         stop=stop,
     )
-    found.alerting = Alerting(
-        notifier=found.notifier, book=book, alert_age=alert_age, look=look, fallback=memory
-    )
-    found.follow_ups.append(found.alerting)
-    return found
+    return Alerting(notifier=notifier, book=book, alert_age=alert_age, look=look, fallback=memory)
 
 
 def no_alerts() -> Alerts:
@@ -126,6 +138,8 @@ def could_not_begin(
     now = datetime.now(UTC)
     result = never_begun(error, mode=APPLY, at=now)
     if (pinger := _pinger(settings)) is not None:
+        from reconcile.alerts.pinging import report
+
         pinger.ping(failed=True, text=report(result.summary, error))
     if not settings.alert_url_list:
         return
@@ -139,7 +153,9 @@ def judge_silence(settings: Settings) -> None:
     """Alert where no run has succeeded for too long: for whoever notices that none ends. Never raises."""
     if not settings.alert_url_list:
         return
+    from reconcile.alerts.alerting import Alerting
     from reconcile.alerts.book import SqlAlertBook, SqlRunHistory
+    from reconcile.alerts.causes import Situation
     from reconcile.audit.log import open_audit
 
     try:
@@ -155,7 +171,10 @@ def judge_silence(settings: Settings) -> None:
 
 
 def _alert(settings: Settings, result: RunResult, now: datetime, memory: MemoryAlertBook | None) -> None:
+    from reconcile.alerts.alerting import Alerting
     from reconcile.alerts.book import SqlAlertBook
+    from reconcile.alerts.causes import Situation
+    from reconcile.alerts.look import run_end
     from reconcile.audit.log import open_audit
 
     notifier = _notifier(settings)
@@ -181,4 +200,8 @@ def _notifier(settings: Settings) -> Notifier:
 
 def _pinger(settings: Settings) -> HttpPinger | None:
     url = settings.ping_url.get_secret_value()
-    return HttpPinger(url) if url else None
+    if not url:
+        return None
+    from reconcile.alerts.pinging import HttpPinger
+
+    return HttpPinger(url)

@@ -16,7 +16,6 @@ from reconcile.run.abort import never_begun
 from reconcile.run.follow_up import Finished, FollowUp, follow_up
 from reconcile.run.options import APPLY, DRY_RUN, Ports, RunOptions, RunResult
 from reconcile.run.ports import Progress
-from reconcile.run.reconciler import Reconciler
 from reconcile.run.retry import RetryPolicy
 from reconcile.run.source import Selection
 from reconcile.settings import Settings
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from reconcile.drift.find import Looked
     from reconcile.drift.findings import Finding
     from reconcile.lms.lms import FrappeLms
+    from reconcile.run.reconciler import Reconciler
     from reconcile.storefront.orders import MongoOrders
 
 
@@ -97,6 +97,7 @@ class App:
     def reconciler(self, *, dry_run: bool = False, progress: Progress | None = None) -> Reconciler:
         """The use case over this application's ports; with `dry_run` nothing is written anywhere."""
         from reconcile.run.dry_run import without_writes
+        from reconcile.run.reconciler import Reconciler
 
         ports = without_writes(self.ports) if dry_run else self.ports
         if dry_run and self.mail is not None:

@@ -9,7 +9,6 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from reconcile.alerts.memory import MemoryAlertBook
 from reconcile.app import parts
 from reconcile.app.app import App, Notify
 from reconcile.base.clock import Clock, SystemClock
@@ -20,6 +19,7 @@ from reconcile.run.source import EnrollmentSource
 from reconcile.settings import Settings
 
 if TYPE_CHECKING:
+    from reconcile.alerts.memory import MemoryAlertBook
     from reconcile.metrics.metrics import Metrics
 
 
@@ -27,6 +27,7 @@ def build(
     settings: Settings,
     *,
     create_audit: bool = True,
+    asks_lms: bool = True,
     stop: threading.Event | None = None,
     source: EnrollmentSource | None = None,
     platform: LearningPlatform | None = None,
@@ -40,8 +41,9 @@ def build(
     """Put the application together; only the audit database is opened.
 
     With `create_audit=False` an audit database that does not exist is not made: nothing is
-    remembered then, nobody is told. What runs do is counted in `metrics`; `alert_memory` is for a process
-    that lives on from run to run. Raises ConfigurationError and AuditUnavailable.
+    remembered then, nobody is told. With `asks_lms=False` the LMS cannot be asked. What runs do is counted in
+    `metrics`; `alert_memory` is for a process that lives on from run to run. Raises ConfigurationError and
+    AuditUnavailable.
     """
     from reconcile.app.alerts import alerts, no_alerts
     from reconcile.audit.process import current_origin
@@ -56,7 +58,9 @@ def build(
             shop = parts.shop(settings, opened)
             source = source or shop.source
             leases = leases or parts.leases(settings, shop.database, origin)
-        if platform is None:
+        if not asks_lms:
+            platform = parts.no_platform()
+        elif platform is None:
             platform = lms = parts.platform(settings, opened, clock, metrics=metrics)
         ports = Ports(
             source=source, platform=platform, audit=audit, leases=leases, clock=clock, origin=origin

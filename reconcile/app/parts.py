@@ -6,16 +6,18 @@ Libraries are imported here, inside functions, so that a command pays only for w
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from reconcile.base.clock import Clock
 from reconcile.base.errors import AuditUnavailable
 from reconcile.run.follow_up import FollowUp
 from reconcile.run.leases import Leases
 from reconcile.run.options import Ports
-from reconcile.run.ports import AuditLog, Origin
+from reconcile.run.ports import AuditLog, LearningPlatform, Origin
 from reconcile.run.source import EnrollmentSource
 from reconcile.settings import Settings
 
@@ -67,7 +69,6 @@ class Shop:
 
 def shop(settings: Settings, opened: ExitStack) -> Shop:
     """The storefront's orders and its retry queue, read by one shop's rules; closed with `opened`."""
-    from reconcile.storefront.email_rule import email_problem
     from reconcile.storefront.orders import MongoOrders
     from reconcile.storefront.reading import OrderReader
     from reconcile.storefront.retry_queue import RetryQueue
@@ -76,7 +77,7 @@ def shop(settings: Settings, opened: ExitStack) -> Shop:
     database = open_database(settings, opened)
     collection = settings.mongodb_collection
     queue = RetryQueue(database, name=settings.retry_jobs_collection or None)
-    reader = OrderReader(email_rule=email_problem, placeholders=settings.placeholder_emails, queue=queue)
+    reader = OrderReader(email_rule=_email_problem, placeholders=settings.placeholder_emails, queue=queue)
     return Shop(
         database=database,
         source=MongoSource(
@@ -84,6 +85,18 @@ def shop(settings: Settings, opened: ExitStack) -> Shop:
         ),
         orders=MongoOrders(database, collection=collection, reader=reader, queue=queue),
     )
+
+
+def _email_problem(address: str) -> str | None:
+    """What is wrong with an address, or None; the library that knows is imported with the first one."""
+    return _email_rule()(address)
+
+
+@cache
+def _email_rule() -> Callable[[str], str | None]:
+    from reconcile.storefront.email_rule import email_problem
+
+    return email_problem
 
 
 def leases(settings: Settings, database: Database[dict[str, Any]], origin: Origin) -> Leases:
@@ -111,6 +124,18 @@ def platform(
     )
     opened.callback(platform.close)
     return platform
+
+
+class _NotAsked:
+    """In the LMS's place, for a command that does not ask it."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise TypeError(f"this application was put together without an LMS, and is asked for its {name}")
+
+
+def no_platform() -> LearningPlatform:
+    """An LMS that nobody may ask: its client takes longer to import than such a command works."""
+    return cast("LearningPlatform", _NotAsked())
 
 
 def audit(settings: Settings, opened: ExitStack, *, create: bool) -> AuditLog:

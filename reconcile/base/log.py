@@ -99,23 +99,11 @@ def configure(level: str = "info", log_format: str = "auto", *, stream: TextIO |
     WARNING on. `log_format` is one of FORMATS; `auto` is text on a terminal and JSON lines elsewhere.
     May be repeated: the last call counts. Raises ValueError for an unknown level or format.
     """
-    from structlog.stdlib import ProcessorFormatter
-
     if level not in LEVELS or log_format not in FORMATS:
         raise ValueError(f"log level is one of {LEVELS}, format one of {FORMATS}")
     if log_format == "auto":
         log_format = "text" if _is_terminal(stream if stream is not None else sys.stderr) else "json"
-    handler = _Handler(stream)
-    handler.setFormatter(
-        ProcessorFormatter(
-            foreign_pre_chain=_processors(),
-            processors=[
-                ProcessorFormatter.remove_processors_meta,
-                _as_text if log_format == "text" else _as_json,
-            ],
-            use_get_message=True,
-        )
-    )
+    handler = _Handler(stream, as_text=log_format == "text")
     root = logging.getLogger()
     for old in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(old)
@@ -129,9 +117,16 @@ def configure(level: str = "info", log_format: str = "auto", *, stream: TextIO |
 class _Handler(logging.Handler):
     """Writes to the stream that is stderr at that moment: a progress bar replaces it while it is drawn."""
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, *, as_text: bool) -> None:
         super().__init__()
         self._stream = stream
+        self._as_text = as_text
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self.formatter is None:
+            # Not before: most commands write no line, and the library takes longer to import than they work.
+            self.formatter = _formatter(as_text=self._as_text)
+        return super().format(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -149,6 +144,16 @@ class _Handler(logging.Handler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
         """Stay silent: the default would print the raw record, unredacted, to the same broken stream."""
+
+
+def _formatter(*, as_text: bool) -> logging.Formatter:
+    from structlog.stdlib import ProcessorFormatter
+
+    return ProcessorFormatter(
+        foreign_pre_chain=_processors(),
+        processors=[ProcessorFormatter.remove_processors_meta, _as_text if as_text else _as_json],
+        use_get_message=True,
+    )
 
 
 @cache

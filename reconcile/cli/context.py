@@ -39,6 +39,7 @@ DRAIN_SECONDS = 15.0
 def application(
     *,
     create_audit: bool = True,
+    asks_lms: bool = True,
     quiet: bool = False,
     stop: threading.Event | None = None,
     metrics: Metrics | None = None,
@@ -46,13 +47,14 @@ def application(
 ) -> Iterator[App]:
     """The application over the real ports. Raises ConfigurationError and AuditUnavailable.
 
-    `watched`: it is opened for a run, and whoever watches over the runs is told where it cannot be.
+    `asks_lms`: whether the command does. `watched`: it is opened for a run, and whoever watches over the runs
+    is told where it cannot be.
     """
     settings = load_settings(quiet=quiet)
     from reconcile.app.build import build
 
     try:
-        app = build(settings, create_audit=create_audit, stop=stop, metrics=metrics)
+        app = build(settings, create_audit=create_audit, asks_lms=asks_lms, stop=stop, metrics=metrics)
     except ReconcileError as error:
         if watched:
             from reconcile.app.alerts import could_not_begin

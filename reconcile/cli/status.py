@@ -39,7 +39,7 @@ def command(*, as_json: bool) -> int:
     from reconcile.story.status import Status, current_status
 
     try:
-        with application(create_audit=False, quiet=True) as app:
+        with application(create_audit=False, asks_lms=False, quiet=True) as app:
             status = current_status(app.ports, app.reading, page_size=app.settings.page_size)
             status.mail = _mail(app)
     except BaseException as error:

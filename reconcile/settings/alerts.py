@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BeforeValidator, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, BeforeValidator, SecretStr
 
 from reconcile.settings.rules import Seconds, is_host, is_loopback, setting
 
@@ -113,7 +112,7 @@ def _is_token(piece: str) -> bool:
     return len(piece) >= (_LONG_WITH_DIGIT if has_digit else _LONG)
 
 
-class AlertSettings(BaseSettings):
+class AlertSettings(BaseModel):
     """Who is told, and from when on a learner waits too long."""
 
     alert_urls: Annotated[SecretStr, BeforeValidator(check_alert_urls)] = setting(

@@ -7,8 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BeforeValidator, SecretStr
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import BaseModel, BeforeValidator, SecretStr
 
 from reconcile.domain.identity import PLACEHOLDERS
 from reconcile.settings import rules
@@ -140,7 +139,7 @@ def _is_plain(text: str) -> bool:
     return text.isprintable() and not any(letter in text for letter in ' \\<>"')
 
 
-class CoreSettings(BaseSettings):
+class CoreSettings(BaseModel):
     """Where everything is, and how a run behaves."""
 
     mongodb_uri: Annotated[SecretStr, BeforeValidator(check_mongodb_uri)] = setting(
@@ -218,7 +217,7 @@ class CoreSettings(BaseSettings):
         unit="duration",
         ge=0,
     )
-    placeholder_emails: Annotated[tuple[str, ...], NoDecode, BeforeValidator(check_placeholders)] = setting(
+    placeholder_emails: Annotated[tuple[str, ...], BeforeValidator(check_placeholders)] = setting(
         "RECONCILE_PLACEHOLDER_EMAILS",
         PLACEHOLDERS,
         "Addresses that the shop makes up and that are nobody's: patterns, blanks or commas between.",
@@ -247,7 +246,7 @@ class CoreSettings(BaseSettings):
     )
 
 
-class LogSettings(BaseSettings):
+class LogSettings(BaseModel):
     """How much is logged and how."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], LOWER] = setting(

@@ -9,8 +9,7 @@ from email.utils import parseaddr
 from typing import Annotated
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import BeforeValidator, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, BeforeValidator, SecretStr
 
 from reconcile.settings import rules
 from reconcile.settings.rules import Flag, setting
@@ -110,7 +109,7 @@ def course_address(pattern: str, *, base: str, course: str) -> str:
     return pattern.replace(BASE, base).replace(COURSE, quote(course, safe=""))
 
 
-class MailSettings(BaseSettings):
+class MailSettings(BaseModel):
     """Through which server, from whom, and with which words."""
 
     smtp_url: Annotated[SecretStr, BeforeValidator(check_smtp_url)] = setting(

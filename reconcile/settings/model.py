@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
-from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from reconcile.base.errors import ConfigurationError
 from reconcile.base.redaction import register_secret
@@ -27,7 +26,7 @@ from reconcile.settings.schedule import ScheduleSettings, WatchSettings
 from reconcile.settings.sources import read_sources
 
 #: The groups of settings, in the order in which the documentation lists them.
-SECTIONS: tuple[type[BaseSettings], ...] = (
+SECTIONS: tuple[type[BaseModel], ...] = (
     CoreSettings,
     ScheduleSettings,
     WatchSettings,
@@ -44,9 +43,7 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, AlertSettings, Mai
     group that was not asked for keeps its defaults, unchecked.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False)
 
     @classmethod
     def load(
@@ -89,7 +86,7 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, AlertSettings, Mai
     def _parse(cls, values: dict[str, str], problems: list[str]) -> tuple[Self, set[str]]:
         """The settings without the unusable values, whose problems are added; the names of those."""
         try:
-            return cls(**values), set()  # type: ignore[arg-type]  # pydantic parses the strings
+            return cls(**values), set()
         except ValidationError as error:
             errors = error.errors(include_url=False, include_context=True, include_input=False)
             faulty = {str(item["loc"][0]) for item in errors}
@@ -97,7 +94,7 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, AlertSettings, Mai
                 rules.explain(str(item["loc"][0]), item, values, secret=SECRET_NAMES) for item in errors
             ]
         usable = {name: value for name, value in values.items() if name not in faulty}
-        return cls(**usable), faulty  # type: ignore[arg-type]  # as above
+        return cls(**usable), faulty
 
     def _completed(self, groups: set[Group], faulty: set[str], problems: list[str]) -> Self:
         """Check what several settings say together, and put the base URL into its final form."""
@@ -134,18 +131,6 @@ class Settings(CoreSettings, ScheduleSettings, WatchSettings, AlertSettings, Mai
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         raise TypeError("settings hold secrets and are not pickled; load them where they are needed")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  the library's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` hands over: it has merged the environment, `.env` and NAME_FILE already."""
-        return (init_settings,)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,7 @@ import re
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, BeforeValidator
 
 from reconcile.settings import rules
 from reconcile.settings.rules import Seconds, setting
@@ -49,7 +48,7 @@ def check_http(value: str) -> str:
     return value
 
 
-class ScheduleSettings(BaseSettings):
+class ScheduleSettings(BaseModel):
     """When each job runs: crontab expressions, `off` for never."""
 
     schedule: str = setting(
@@ -78,7 +77,7 @@ class ScheduleSettings(BaseSettings):
     )
 
 
-class WatchSettings(BaseSettings):
+class WatchSettings(BaseModel):
     """What `reconcile schedule` offers to monitoring."""
 
     http: Annotated[str, BeforeValidator(check_http)] = setting(

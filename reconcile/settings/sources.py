@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from pydantic_settings import BaseSettings, DotEnvSettingsSource
-
 #: No key or URI is longer; a path that names a log or a device by mistake is not read to its end.
 _LARGEST_SECRET_FILE = 64 * 1024
 
@@ -40,15 +38,16 @@ def _dotenv(env_file: Path | None, problems: list[str]) -> Mapping[str, str | No
     if env_file is None:
         return {}
     try:
-        source = DotEnvSettingsSource(
-            BaseSettings, env_file=env_file, env_file_encoding="utf-8", case_sensitive=True
-        )
+        if not env_file.is_file() and not env_file.is_fifo():
+            return {}
+        # Imported where there is such a file, and only there.
+        from dotenv import dotenv_values
+
+        return dotenv_values(env_file, encoding="utf-8")
     except UnicodeDecodeError:
         problems.append(f"{env_file.name}: is not UTF-8 text; save it as UTF-8")
     except OSError as error:
         problems.append(f"{env_file.name[:40]}: cannot be read ({error.strerror}); check its permissions")
-    else:
-        return source.env_vars
     return {}
 
 
