@@ -149,7 +149,7 @@ class Bench:
         at = datetime.now(UTC)
         for page in batched(self.orders, PAGE):
             self.source.write_back(
-                [WriteBack(enrollment_id=item.id, verdict=verdict, at=at, sync=item.sync) for item in page]
+                [WriteBack(enrollment_id=item.id, verdict=verdict, at=at) for item in page]
             )
 
     def bare_write_back(self) -> None:

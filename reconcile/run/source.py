@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
-from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment, SyncState, Verdict
+from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment, Verdict
 from reconcile.domain.shop_queue import ShopJob, ShopQueue
 from reconcile.domain.unmarked import Unmarked
 
@@ -37,7 +37,6 @@ class WriteBack:
     enrollment_id: str
     verdict: Verdict
     at: datetime  #: when the verdict was reached, as the audit has it: by it we know our own marks again
-    sync: SyncState | None = None  #: as the order was last read; saves a try where it is not regular
 
 
 @dataclass(frozen=True, kw_only=True)

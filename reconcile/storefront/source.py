@@ -6,12 +6,12 @@ paid, unsynced orders, and `status: completed` of their retry jobs. Nothing else
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ReadPreference, UpdateOne, WriteConcern
+from pymongo import ReadPreference, UpdateMany, UpdateOne, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -31,7 +31,7 @@ from reconcile.storefront.order_times import is_unmarked
 from reconcile.storefront.reading import PROJECTION, OrderReader, ids_named, orders_for, paid_ids
 from reconcile.storefront.retry_queue import RetryQueue
 from reconcile.storefront.scan import UNMARKED, Scan
-from reconcile.storefront.write_back import GUARD, is_regular, plain_update, sync_update
+from reconcile.storefront.write_back import same_way, sync_update, sync_updates
 
 _log = log.get_logger(__name__)
 
@@ -174,27 +174,41 @@ class MongoSource:
         return ended
 
     def write_back(self, items: Sequence[WriteBack]) -> frozenset[str]:
-        """One unordered, guarded, journaled bulk write; retry jobs of the synced orders first.
+        """Guarded, journaled updates of many orders at once; retry jobs of the synced orders first.
 
-        Where it does not reach all, two or three round trips more: who was reached, the rest in the way
-        that takes every document, and who of these.
+        One round trip for 200. Where it does not reach all, two or three more: who was reached, the rest
+        one by one, and who of these.
         """
         if not items:
             return frozenset()
         done = [item.enrollment_id for item in items if item.verdict.outcome.has_access]
         with store_errors("writing orders"):
             self._queue.complete(done, at=max(item.at for item in items))
-            plain = frozenset(item.enrollment_id for item in items if is_regular(item))
-            took = self._bulk_write(items, plain)
-            rest = [item for item in items if item.enrollment_id in plain - took]
-            return took | self._bulk_write(rest, frozenset()) if rest else took
+            took: frozenset[str] = frozenset()
+            for chunk in batched(items, CHUNK):
+                took |= self._write(chunk)
+        return took
 
-    def _bulk_write(self, items: Sequence[WriteBack], plain: Set[str]) -> frozenset[str]:
-        """Who was written. A document that refuses its own update stops nobody else's.
+    def _write(self, items: Sequence[WriteBack]) -> frozenset[str]:
+        alike: dict[tuple[bool, bool], list[tuple[object, WriteBack]]] = {}
+        for item in items:
+            alike.setdefault(same_way(item), []).append((document_id(item.enrollment_id), item))
+        together = [
+            UpdateMany({"_id": {"$in": [raw for raw, _ in each]}, "status": "paid"}, sync_updates(each))
+            for each in alike.values()
+        ]
+        took = self._bulk_write(together, items)
+        rest = [item for item in items if item.enrollment_id not in took]
+        singly = [
+            UpdateOne({"_id": document_id(item.enrollment_id), "status": "paid"}, sync_update(item))
+            for item in rest
+        ]
+        return took | self._bulk_write(singly, rest) if rest else took
 
-        `plain`: who is tried by a plain update. Its refusal says only that another way must be tried.
-        """
-        operations = [_operation(item, plain=item.enrollment_id in plain) for item in items]
+    def _bulk_write(
+        self, operations: Sequence[UpdateOne | UpdateMany], items: Sequence[WriteBack]
+    ) -> frozenset[str]:
+        """Who was written. A document that refuses its own update ends no other operation."""
         try:
             changed = self._orders.bulk_write(operations, ordered=False).modified_count
         except BulkWriteError as error:
@@ -205,11 +219,11 @@ class MongoSource:
             ):
                 raise
             for failure in failures:
-                name = items[failure["index"]].enrollment_id
-                if name not in plain:
+                # Of many at once it is not told which one: it will be found one by one.
+                if isinstance(operations[failure["index"]], UpdateOne):
                     _log.error(
                         "An order refuses to be updated; its document or a validator must be corrected",
-                        enrollment_id=name,
+                        enrollment_id=items[failure["index"]].enrollment_id,
                         code=failure.get("code"),
                     )
             changed = int(details.get("nModified", 0))
@@ -228,11 +242,6 @@ class MongoSource:
                 if sync_state(document.get("frappeSync")).last_attempt == at[name]:
                     took.add(name)
         return frozenset(took)
-
-
-def _operation(item: WriteBack, *, plain: bool) -> UpdateOne:
-    query: Document = {"_id": document_id(item.enrollment_id), "status": "paid"}
-    return UpdateOne(query | GUARD, plain_update(item)) if plain else UpdateOne(query, sync_update(item))
 
 
 def _as_stored(at: datetime) -> datetime:

@@ -1,17 +1,19 @@
 """The one update that reconcile makes to an order: what `frappeSync` says after a verdict.
 
-A plain update where `frappeSync` is as the shop writes it: cheaper for the server. What is not regular
-(absent, `null` or no object at all on old documents, `retryCount` no number) is not matched by its filter
-or refused by the server, and nothing is changed: a pipeline update then takes every shape. Both say the
-same, and neither touches an order that is synced by now. In the pipeline every value of ours is a
-`$literal`: an error text that begins with `$` must stay text.
+A pipeline update, because `frappeSync` may be absent, `null` or no object at all on old documents,
+and `retryCount` no number: `$set` and `$inc` refuse those. Every value of ours is a `$literal`: an
+error text that begins with `$` must stay text.
+
+Many orders are written by one update, which looks up each one's own values: half the work for the server of
+as many updates. One document that refuses it ends it for those after; they are then written one by one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from reconcile.domain.model import SYNC_STATUS, UNNAMED_LMS_ID, SyncStatus
+from reconcile.domain.model import SYNC_STATUS, UNNAMED_LMS_ID
 from reconcile.run.source import WriteBack
 
 #: "Synced meanwhile", by the storefront's definition. In the pipeline and not in the filter: there
@@ -28,33 +30,17 @@ _CURRENT = {"$cond": [{"$eq": [{"$type": "$frappeSync"}, "object"]}, "$frappeSyn
 _RETRIES = {"$cond": [{"$isNumber": "$frappeSync.retryCount"}, "$frappeSync.retryCount", 0]}
 
 
-#: `frappeSync` is an object, and the order unsynced, in the shop's own words: the guard of a plain update.
-_REGULAR = (SyncStatus.FAILED.value, SyncStatus.PENDING.value, SyncStatus.RETRYING.value)
-GUARD: dict[str, Any] = {"frappeSync.syncStatus": {"$in": list(_REGULAR)}}
+def same_way(item: WriteBack) -> tuple[bool, bool]:
+    """Orders that are alike in this are written by one `sync_updates`: has access, and counts."""
+    return item.verdict.outcome.has_access, bool(item.verdict.attempts)
 
 
-def is_regular(item: WriteBack) -> bool:
-    """Whether the plain update is worth trying, as far as is known of the order."""
-    return item.sync is None or item.sync.status in _REGULAR
-
-
-def plain_update(item: WriteBack) -> dict[str, Any]:
-    """The same as `sync_update` for an order that meets the guard, or refused by the server."""
-    verdict = item.verdict
-    fields: dict[str, Any] = {
-        "syncStatus": SYNC_STATUS[verdict.outcome].value,
-        "lastSyncAttempt": item.at,
-    }
-    update: dict[str, Any] = {}
-    if verdict.attempts or not verdict.outcome.has_access:
-        update["$inc"] = {"frappeSync.retryCount": verdict.attempts}
-    if verdict.outcome.has_access:
-        fields |= {"synced": True, "enrollmentId": verdict.lms_id, "syncCompletedAt": item.at}
-        update["$unset"] = {"frappeSync.errorMessage": "", "frappeSync.retryJobId": ""}
-    else:
-        fields["errorMessage"] = verdict.error
-    update["$set"] = {f"frappeSync.{name}": value for name, value in fields.items()}
-    return update
+def sync_updates(items: Sequence[tuple[object, WriteBack]]) -> list[dict[str, Any]]:
+    """The same as `sync_update` for many orders, alike in `same_way`: each with its document's `_id`."""
+    place = {"$indexOfArray": [{"$literal": [raw for raw, _ in items]}, "$_id"]}
+    fields: Any = {"$arrayElemAt": [{"$literal": [_fields(item) for _, item in items]}, place]}
+    attempts = {"$arrayElemAt": [{"$literal": [item.verdict.attempts for _, item in items]}, place]}
+    return _pipeline(items[0][1], fields, attempts)
 
 
 def sync_update(item: WriteBack) -> list[dict[str, Any]]:
@@ -62,29 +48,32 @@ def sync_update(item: WriteBack) -> list[dict[str, Any]]:
 
     May be repeated, but for the count of retries.
     """
+    return _pipeline(item, {"$literal": _fields(item)}, {"$literal": item.verdict.attempts})
+
+
+def _fields(item: WriteBack) -> dict[str, Any]:
     verdict = item.verdict
     fields: dict[str, Any] = {
-        "syncStatus": {"$literal": SYNC_STATUS[verdict.outcome].value},
-        "lastSyncAttempt": {"$literal": item.at},
+        "syncStatus": SYNC_STATUS[verdict.outcome].value,
+        "lastSyncAttempt": item.at,
     }
-    if verdict.attempts or not verdict.outcome.has_access:
-        fields["retryCount"] = {"$add": [_RETRIES, {"$literal": verdict.attempts}]}
     if not verdict.outcome.has_access:
-        fields["errorMessage"] = {"$literal": verdict.error}
-        return [_unless_synced(fields)]
-    fields |= {
-        "synced": {"$literal": True},
-        "enrollmentId": {"$literal": verdict.lms_id},
-        "syncCompletedAt": {"$literal": item.at},
-    }
+        return fields | {"errorMessage": verdict.error}
+    return fields | {"synced": True, "enrollmentId": verdict.lms_id, "syncCompletedAt": item.at}
+
+
+def _pipeline(item: WriteBack, fields: Any, attempts: Any) -> list[dict[str, Any]]:
+    has_access, counts = same_way(item)
+    merged = [_CURRENT, fields]
+    if counts or not has_access:
+        merged.append({"retryCount": {"$add": [_RETRIES, attempts]}})
+    unless_synced = {"$cond": [_SYNCED, "$frappeSync", {"$mergeObjects": merged}]}
+    last = {"$set": {"frappeSync": unless_synced}}
+    if not has_access:
+        return [last]
     # First what goes, while "synced meanwhile" can still be told; then what comes.
     gone = {f"frappeSync.{name}": _removed_unless_synced(name) for name in ("errorMessage", "retryJobId")}
-    return [{"$set": gone}, _unless_synced(fields)]
-
-
-def _unless_synced(fields: dict[str, Any]) -> dict[str, Any]:
-    merged = {"$mergeObjects": [_CURRENT, fields]}
-    return {"$set": {"frappeSync": {"$cond": [_SYNCED, "$frappeSync", merged]}}}
+    return [{"$set": gone}, last]
 
 
 def _removed_unless_synced(name: str) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""Plain and pipeline update of an order on the embedded server: one meaning, whatever shape it is in."""
+"""Many orders updated at once on the embedded server: each as by itself, whatever shape it is in."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -42,17 +44,15 @@ VERDICTS = [
 
 
 @pytest.mark.parametrize("verdict", VERDICTS, ids=lambda verdict: str(verdict.outcome))
-@pytest.mark.parametrize("told", [True, False])
-def test_every_shape_becomes_what_the_pipeline_makes_of_it(
-    database: Orders, verdict: Verdict, told: bool
+def test_every_shape_becomes_what_an_update_of_its_own_makes_of_it(
+    database: Orders, verdict: Verdict
 ) -> None:
     documents = [order(f"e{number}", frappeSync=shape) for number, shape in enumerate(SHAPES)]
     database.enrollments.insert_many(documents)
     database.as_it_should_be.insert_many(documents)
     items = []
     for document in documents:
-        sync = sync_state(document["frappeSync"]) if told else None
-        item = WriteBack(enrollment_id=document["_id"], verdict=verdict, at=AT, sync=sync)
+        item = WriteBack(enrollment_id=document["_id"], verdict=verdict, at=AT)
         items.append(item)
         database.as_it_should_be.update_one(
             {"_id": document["_id"], "status": "paid"}, sync_update(item), upsert=False
@@ -68,23 +68,43 @@ def test_every_shape_becomes_what_the_pipeline_makes_of_it(
     assert len(took) == len(SHAPES) - 1, "all but the one that is synced"
 
 
-def test_orders_that_are_regular_are_written_in_one_round_trip(database: Orders) -> None:
-    database.enrollments.insert_many(
-        [order(f"e{number}", frappeSync=dict(REGULAR)) for number in range(30)]
-        + [order(f"o{number}", frappeSync=None) for number in range(3)]
-    )
-    names = [*(f"e{number}" for number in range(30)), *(f"o{number}" for number in range(3))]
-    verdict = Verdict(outcome=Outcome.RETRYING, error="no", attempts=1)
+def test_two_hundred_orders_are_written_in_one_round_trip_each_with_its_own_verdict(database: Orders) -> None:
+    names = [f"e{number}" for number in range(200)]
+    shapes = itertools.cycle([REGULAR, None])
+    database.enrollments.insert_many([order(name, frappeSync=next(shapes)) for name in names])
     items = [
         WriteBack(
             enrollment_id=name,
-            verdict=verdict,
-            at=AT,
-            sync=sync_state(REGULAR if name.startswith("e") else None),
+            verdict=replace(VERDICTS[number % 4], lms_id=f"lms-{name}", error=f"$error {name}"),
+            at=AT + timedelta(seconds=number),
         )
-        for name in names
+        for number, name in enumerate(names)
     ]
 
     with noting(database) as (same, sent):
         assert mongo_source(same).write_back(items) == set(names)
-    assert [each for each in sent if "enrollments" in each] == ["update enrollments"]
+        assert [each for each in sent if "enrollments" in each] == ["update enrollments"]
+
+    for item in items:
+        written = sync_state((database.enrollments.find_one({"_id": item.enrollment_id}) or {})["frappeSync"])
+        assert written.last_attempt == item.at
+        if item.verdict.outcome.has_access:
+            assert (written.lms_id, written.error) == (item.verdict.lms_id, None)
+        else:
+            assert written.error == item.verdict.error
+
+
+def test_an_order_that_refuses_its_update_stops_nobody_elses(database: Orders) -> None:
+    names = [f"e{number}" for number in range(10)]
+    database.enrollments.insert_many([order(name, amount=0 if name == "e4" else 5) for name in names])
+    validator = {"$jsonSchema": {"properties": {"amount": {"minimum": 1}}}}
+    database.command("collMod", "enrollments", validator=validator, validationLevel="strict")
+    verdict = Verdict(outcome=Outcome.FAILED, error="no", attempts=1)
+
+    took = mongo_source(database).write_back(
+        [WriteBack(enrollment_id=name, verdict=verdict, at=AT) for name in names]
+    )
+
+    assert took == set(names) - {"e4"}
+    counted = [sync_state(each["frappeSync"]).retry_count for each in database.enrollments.find().sort("_id")]
+    assert counted == [1, 1, 1, 1, 0, 1, 1, 1, 1, 1], "nobody is counted twice"

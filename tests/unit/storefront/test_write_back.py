@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from reconcile.domain.model import Outcome, Reason, SyncState, Verdict
+from reconcile.domain.model import Outcome, Reason, Verdict
 from reconcile.run.source import WriteBack
-from reconcile.storefront.write_back import is_regular, plain_update, sync_update
+from reconcile.storefront.write_back import same_way, sync_update, sync_updates
 from tests.fakes.world import NOON
 
 
@@ -21,17 +19,17 @@ def written(stage: dict[str, Any]) -> dict[str, Any]:
     is_synced, as_it_is, merged = stage["$set"]["frappeSync"]["$cond"]
     assert is_synced["$and"]
     assert as_it_is == "$frappeSync"
-    fields: dict[str, Any] = merged["$mergeObjects"][1]
-    return fields
+    _, fields, *more = merged["$mergeObjects"]
+    return dict(fields["$literal"]) | {name: value for each in more for name, value in each.items()}
 
 
 def test_a_failure_counts_and_says_why() -> None:
     (stage,) = update(outcome=Outcome.RETRYING, reason=Reason.LMS_REJECTED, error="$no", attempts=1)
 
     fields = written(stage)
-    assert fields["syncStatus"] == {"$literal": "retrying"}
-    assert fields["errorMessage"] == {"$literal": "$no"}, "text stays text"
-    assert fields["lastSyncAttempt"] == {"$literal": NOON}
+    assert fields["syncStatus"] == "retrying"
+    assert fields["errorMessage"] == "$no", "text stays text"
+    assert fields["lastSyncAttempt"] == NOON
     assert fields["retryCount"]["$add"][1] == {"$literal": 1}
     assert "synced" not in fields
 
@@ -42,11 +40,11 @@ def test_access_takes_away_what_told_of_the_failure() -> None:
     assert set(gone["$set"]) == {"frappeSync.errorMessage", "frappeSync.retryJobId"}
     assert all(value["$cond"][2] == "$$REMOVE" for value in gone["$set"].values())
     assert written(stage) == {
-        "syncStatus": {"$literal": "success"},
-        "lastSyncAttempt": {"$literal": NOON},
-        "synced": {"$literal": True},
-        "enrollmentId": {"$literal": "x"},
-        "syncCompletedAt": {"$literal": NOON},
+        "syncStatus": "success",
+        "lastSyncAttempt": NOON,
+        "synced": True,
+        "enrollmentId": "x",
+        "syncCompletedAt": NOON,
     }
 
 
@@ -56,47 +54,25 @@ def test_only_a_write_of_ours_counts_for_access() -> None:
     assert written(stage)["retryCount"]["$add"][1] == {"$literal": 1}
 
 
-def plain(**verdict: Any) -> dict[str, Any]:
-    return plain_update(WriteBack(enrollment_id="e1", verdict=Verdict(**verdict), at=NOON))
+def test_many_are_updated_as_one_by_one_with_their_values_looked_up() -> None:
+    verdicts = [Verdict(outcome=Outcome.ENROLLED, lms_id=name, attempts=1) for name in ("x", "$y")]
+    items = [WriteBack(enrollment_id=f"e{each.lms_id}", verdict=each, at=NOON) for each in verdicts]
+
+    gone, stage = sync_updates([(7, items[0]), ("e", items[1])])
+
+    assert gone == sync_update(items[0])[0]
+    _, fields, retries = stage["$set"]["frappeSync"]["$cond"][2]["$mergeObjects"]
+    place = {"$indexOfArray": [{"$literal": [7, "e"]}, "$_id"]}
+    values, at = fields["$arrayElemAt"]
+    assert at == place
+    assert [each["enrollmentId"] for each in values["$literal"]] == ["x", "$y"]
+    assert retries["retryCount"]["$add"][1] == {"$arrayElemAt": [{"$literal": [1, 1]}, place]}
 
 
-def test_a_plain_update_says_the_same_of_a_failure() -> None:
-    assert plain(outcome=Outcome.FAILED, error="$no") == {
-        "$set": {
-            "frappeSync.syncStatus": "failed",
-            "frappeSync.lastSyncAttempt": NOON,
-            "frappeSync.errorMessage": "$no",
-        },
-        "$inc": {"frappeSync.retryCount": 0},
-    }
+def test_what_is_updated_together() -> None:
+    def way(**verdict: Any) -> tuple[bool, bool]:
+        return same_way(WriteBack(enrollment_id="e1", verdict=Verdict(**verdict), at=NOON))
 
-
-def test_a_plain_update_says_the_same_of_access() -> None:
-    written = {
-        "frappeSync.syncStatus": "success",
-        "frappeSync.lastSyncAttempt": NOON,
-        "frappeSync.synced": True,
-        "frappeSync.enrollmentId": "x",
-        "frappeSync.syncCompletedAt": NOON,
-    }
-    gone = {"frappeSync.errorMessage": "", "frappeSync.retryJobId": ""}
-
-    assert plain(outcome=Outcome.RECOVERED, lms_id="x") == {"$set": written, "$unset": gone}
-    counted = plain(outcome=Outcome.ENROLLED, lms_id="x", attempts=1)
-    assert counted == {"$set": written, "$unset": gone, "$inc": {"frappeSync.retryCount": 1}}
-
-
-@pytest.mark.parametrize(
-    ("sync", "regular"),
-    [
-        (None, True),
-        (SyncState(status="failed"), True),
-        (SyncState(status="success"), False),
-        (SyncState(status="odd"), False),
-        (SyncState(), False),
-    ],
-)
-def test_a_plain_update_is_tried_where_it_may_do(sync: SyncState | None, regular: bool) -> None:
-    verdict = Verdict(outcome=Outcome.ENROLLED, lms_id="x")
-
-    assert is_regular(WriteBack(enrollment_id="e1", verdict=verdict, at=NOON, sync=sync)) is regular
+    assert way(outcome=Outcome.RECOVERED, lms_id="x") != way(outcome=Outcome.ENROLLED, lms_id="x", attempts=1)
+    assert way(outcome=Outcome.FAILED, attempts=1) == way(outcome=Outcome.RETRYING, attempts=2)
+    assert way(outcome=Outcome.FAILED) != way(outcome=Outcome.RECOVERED, lms_id="x")
