@@ -24,6 +24,7 @@ from reconcile.audit.process import current_origin
 from reconcile.domain.model import Enrollment, Outcome, Verdict
 from reconcile.run.ports import End, Intent
 from reconcile.run.summary import RunSummary
+from tests.fakes.attempts import begin, finish
 
 GOAL = 5.0
 ENROLLED = Verdict(outcome=Outcome.ENROLLED, lms_id="lms-enrollment-1", attempts=1)
@@ -50,7 +51,7 @@ def intent(run_id: str, number: int) -> Intent:
 def one_by_one(log: SqlAuditLog, intents: Sequence[Intent]) -> None:
     """Two commits for each."""
     for each in intents:
-        log.finish(log.begin(each), ENROLLED, run_id=each.run_id, at=NOW, http_status=200)
+        finish(log, begin(log, each), ENROLLED, run_id=each.run_id, at=NOW, http_status=200)
 
 
 def together(log: SqlAuditLog, intents: Sequence[Intent]) -> None:

@@ -27,6 +27,7 @@ from reconcile.audit.tables import attempts
 from reconcile.domain.model import Enrollment, Outcome, Verdict
 from reconcile.run.ports import Intent
 from reconcile.run.summary import RunSummary
+from tests.fakes.attempts import begin, finish
 
 TURN = 25
 ENROLLED = Verdict(outcome=Outcome.ENROLLED, lms_id="lms-enrollment-1", attempts=1)
@@ -53,7 +54,7 @@ def intent(number: int) -> Intent:
 
 def chained(log: SqlAuditLog, number: int) -> None:
     """As reconcile writes: each event with its link."""
-    log.finish(log.begin(intent(number)), ENROLLED, run_id=RUN, at=NOW, http_status=200)
+    finish(log, begin(log, intent(number)), ENROLLED, run_id=RUN, at=NOW, http_status=200)
 
 
 def unchained(log: SqlAuditLog, number: int) -> None:

@@ -40,7 +40,7 @@ class MemorySource(FakeSource):
             if item.paid and (not item.sync.is_synced or (selection.unnamed and item.sync.is_unnamed)):
                 yield item
 
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
+    def _paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
         """As the fake, by an index."""
         found: dict[EffectKey, list[Enrollment]] = {}
         for key in keys:

@@ -50,13 +50,13 @@ class Alerting:
         self._notifier = notifier
         self._book = book
         self._alert_age = alert_age
-        self._look = look
+        self.look = look
         self._fallback = fallback
 
     def after(self, finished: Finished) -> None:
         """Look, decide, tell. Raises AuditUnavailable where nothing can be remembered."""
-        if self._look is not None:
-            self.evaluate(self._look.after(finished.options, finished.result))
+        if self.look is not None:
+            self.evaluate(self.look.after(finished.options, finished.result))
 
     def evaluate(self, situation: Situation) -> None:
         """Tell what this situation asks for. May be repeated. Raises AuditUnavailable."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,6 +31,8 @@ _MEMBERS = {
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 GroupKey = tuple[Kind, str]
+#: An order as it may be shown.
+Line = Callable[[AnyEnrollment], str]
 
 
 def group_of(
@@ -64,16 +67,18 @@ class Group:
     money: Money[str] = field(default_factory=Money)
     _samples: list[tuple[datetime, str, str]] = field(default_factory=list)
 
-    def add(self, item: AnyEnrollment, reason: Reason | None, line: str) -> None:
-        """Count one order; `line` says which it is, as it may be shown."""
+    def add(self, item: AnyEnrollment, reason: Reason | None, line: Line) -> None:
+        """Count one order; `line` makes of it what may be shown, where it is to be named."""
         self.count += 1
         self.reasons[reason.value if reason is not None else "no verdict yet"] += 1
         self.money.add(item.amount, item.currency)
         paid = item.paid_at
         if paid is not None and (self.oldest_paid_at is None or paid < self.oldest_paid_at):
             self.oldest_paid_at, self.oldest_word = paid, paid_word(item)
-        insort(self._samples, (paid or _LONG_AGO, item.id, line))
-        del self._samples[MOST_SAMPLES:]
+        place = (paid or _LONG_AGO, item.id)
+        if len(self._samples) < MOST_SAMPLES or place < self._samples[-1][:2]:
+            insort(self._samples, (*place, line(item)))
+            del self._samples[MOST_SAMPLES:]
 
     @property
     def amounts(self) -> tuple[tuple[str, Decimal], ...]:
@@ -96,8 +101,8 @@ class Groups:
     by_cause: dict[GroupKey, Group] = field(default_factory=dict)
     complete: bool = False  #: False: there was no time to look at all of them
 
-    def add(self, item: AnyEnrollment, history: History, line: str) -> None:
-        """Count one unsynced order; `line` says which it is, as it may be shown."""
+    def add(self, item: AnyEnrollment, history: History, line: Line) -> None:
+        """Count one unsynced order; `line` makes of it what may be shown, where it is to be named."""
         self.everybody.add(item, history.last_reason, line)
         key = group_of(item, history, now=self.now, alert_age=self.alert_age)
         if key is not None:

@@ -13,7 +13,7 @@ from reconcile.base import log
 from reconcile.base.clock import Clock
 from reconcile.base.errors import ReconcileError
 from reconcile.base.redaction import escape_controls, excerpt, mask_email, redact
-from reconcile.domain.model import AnyEnrollment
+from reconcile.domain.model import AnyEnrollment, History
 from reconcile.run.options import RunOptions, RunResult
 from reconcile.run.ports import AuditLog
 from reconcile.run.source import EnrollmentSource
@@ -58,10 +58,21 @@ class Look:
         self._sales = sales
         self._stop = stop or threading.Event()
         self._longest = longest
+        self._told: Groups | None = None  #: by the run, where it tells
+
+    def begins(self) -> None:
+        """A run begins, which will tell of everybody who is left."""
+        self._told = self._nobody(complete=True)
+
+    def left(self, item: AnyEnrollment, history: History) -> None:
+        """The run has left this order unsynced."""
+        if self._told is not None:
+            self._told.add(item, history, line_of)
 
     def after(self, options: RunOptions, result: RunResult) -> Situation:
         """The situation after a run. Never raises: what cannot be looked at is left open."""
         run, now = run_end(options, result), self._clock.now()
+        told, self._told = self._told if result.saw_all else None, None
         is_empty = run.status is RunStatus.COMPLETED and run.whole and not run.scanned
         unmarked = _ask(
             lambda: find_unmarked(self._source, self._audit, now), "paid orders that were never marked"
@@ -69,7 +80,7 @@ class Look:
         return Situation(
             at=now,
             run=run,
-            groups=_ask(self._groups, "the backlog"),
+            groups=told or _ask(self._groups, "the backlog"),
             successes=_ask(self._runs.successes, "earlier runs") if self._runs is not None else None,
             emptiness=_ask(self._emptiness, "the newest sale") if is_empty else None,
             queue=_ask(lambda: self._source.shop_queue(now), "the shop's retry queue"),
@@ -80,16 +91,19 @@ class Look:
     def _groups(self) -> Groups:
         """Every unsynced order by its cause."""
         started = self._clock.monotonic()
-        groups = Groups(now=self._clock.now(), alert_age=self._alert_age)
+        groups = self._nobody()
         if self._stop.is_set():
             return groups
         for item, history in unsynced(self._source, self._audit, page_size=_PAGE):
             # Asked to stop, or far too many: what was seen so far is a lower bound.
             if self._stop.is_set() or self._clock.monotonic() - started > self._longest:
                 return groups
-            groups.add(item, history, line_of(item))
+            groups.add(item, history, line_of)
         groups.complete = True
         return groups
+
+    def _nobody(self, *, complete: bool = False) -> Groups:
+        return Groups(now=self._clock.now(), alert_age=self._alert_age, complete=complete)
 
     def _emptiness(self) -> Emptiness | None:
         if self._runs is None or self._sales is None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from reconcile.base.errors import ReconcileError
 from reconcile.run.abort import never_begun
-from reconcile.run.follow_up import Finished, FollowUp, follow_up
-from reconcile.run.options import APPLY, DRY_RUN, Ports, RunOptions, RunResult
+from reconcile.run.follow_up import Finished, FollowUp, Onlooker, follow_up
+from reconcile.run.options import APPLY, DRY_RUN, LOOK_AT_ONCE, Ports, RunOptions, RunResult
 from reconcile.run.ports import Progress
 from reconcile.run.retry import RetryPolicy
 from reconcile.run.source import Selection
@@ -53,6 +53,7 @@ class App:
         resources: ExitStack,
         alerts: Alerts,
         follow_ups: Sequence[FollowUp] = (),
+        onlookers: Sequence[Onlooker] = (),
         shop: Shop | None = None,
         lms: FrappeLms | None = None,
         notify: Notify | None = None,
@@ -63,6 +64,7 @@ class App:
         self.stop = stop
         self.alerts = alerts
         self.follow_ups = list(follow_ups)
+        self._onlookers = list(onlookers)
         self._shop = shop
         self._lms = lms
         #: Tells people something: `notify(title=…, body=…)`.
@@ -102,7 +104,7 @@ class App:
         ports = without_writes(self.ports) if dry_run else self.ports
         if dry_run and self.mail is not None:
             ports = self.mail.preview.watching(ports)
-        return Reconciler(ports, progress=progress)
+        return Reconciler(ports, progress=progress, onlookers=() if dry_run else self._onlookers)
 
     def reconcile(
         self, options: RunOptions, *, progress: Progress | None = None, stop: threading.Event | None = None
@@ -167,9 +169,10 @@ class App:
                 immediately=immediately,
             ),
             mode=DRY_RUN if dry_run else APPLY,
-            page_size=settings.page_size,
-            # The word auto, until a run finds the number out by itself.
-            concurrency=settings.concurrency or RunOptions.concurrency,
+            # The LMS is asked about as many whole pages as it takes at once.
+            page_size=settings.page_size * max(1, LOOK_AT_ONCE // settings.page_size),
+            concurrency=settings.concurrency,
+            batch=settings.batch,
             # A rehearsal sends nothing that the LMS would have to be spared.
             rate=0.0 if dry_run else settings.rate,
             retry_delay=settings.retry_delay,

@@ -71,7 +71,9 @@ def build(
             sales = shop.orders if shop is not None else None
             told = alerts(settings, ports, stop=stop, memory=alert_memory, sales=sales)
         # In this order: monitoring knows of a run before a mail server or a notifier takes its time.
-        steps = [parts.metering(metrics, ports, stop), mail.step if mail is not None else None]
+        metering = parts.metering(metrics, ports, stop)
+        steps = [metering, mail.step if mail is not None else None]
+        looks = [metering, told.alerting.look if told.alerting is not None else None]
         return App(
             settings,
             ports,
@@ -83,4 +85,5 @@ def build(
             mail=mail,
             alerts=told,
             follow_ups=[step for step in steps if step is not None] + told.follow_ups,
+            onlookers=[look for look in looks if look is not None],
         )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from reconcile.base.clock import Clock
 from reconcile.base.errors import AuditUnavailable
-from reconcile.run.follow_up import FollowUp
 from reconcile.run.leases import Leases
 from reconcile.run.options import Ports
 from reconcile.run.ports import AuditLog, LearningPlatform, Origin
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from reconcile.app.mail import MailParts
     from reconcile.diagnosis.systems import Systems
     from reconcile.lms.lms import FrappeLms
+    from reconcile.metrics.metering import Metering
     from reconcile.metrics.metrics import Metrics
     from reconcile.storefront.orders import MongoOrders
 
@@ -40,7 +40,7 @@ def mail(settings: Settings, ports: Ports, stop: threading.Event) -> MailParts |
     return set_up_mail(settings, ports, stop)
 
 
-def metering(metrics: Metrics | None, ports: Ports, stop: threading.Event) -> FollowUp | None:
+def metering(metrics: Metrics | None, ports: Ports, stop: threading.Event) -> Metering | None:
     """What counts each run; None where nobody reads the numbers."""
     if metrics is None:
         return None

@@ -25,6 +25,11 @@ CHUNK = 500
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
 
+#: Members by their words: an enumeration asked for one that it may not have is slow.
+_KNOWN: dict[Any, dict[Any, Any]] = {
+    words: {each.value: each for each in words} for words in (Outcome, Reason)
+}
+
 
 def histories(connection: Connection, enrollment_ids: Sequence[str]) -> Mapping[str, History]:
     """What is remembered of these enrollments; absent ones have no history."""
@@ -149,7 +154,7 @@ def _open_writes(connection: Connection, enrollment_ids: Sequence[str]) -> Mappi
 
 def _word(words: type[Word], value: str | None) -> Word | None:
     """The enum's member; None for a word that this version does not know."""
-    return words(value) if value is not None and value in words.__members__.values() else None
+    return _KNOWN[words].get(value)
 
 
 def _given_access(connection: Connection, enrollment_ids: Sequence[str]) -> set[str]:

@@ -16,17 +16,15 @@ from sqlalchemy import Connection, case, insert, literal, select, update
 
 from reconcile.audit import groups, rows
 from reconcile.audit import interventions as audit_interventions
-from reconcile.audit.chain.digests import plain
 from reconcile.audit.chain.links import seal_opening, seal_runs
 from reconcile.audit.history import given_access, histories
-from reconcile.audit.pairs import busy
 from reconcile.audit.process import is_gone
 from reconcile.audit.schema import BUSY_TIMEOUT, open_store, read_secret
 from reconcile.audit.store import Store
 from reconcile.audit.tables import attempts, people, runs
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention
-from reconcile.domain.model import EffectKey, History, Outcome, Verdict
+from reconcile.domain.model import EffectKey, History, Outcome
 from reconcile.run.ports import End, Intent, OpenAttempt, Origin, RecentRun, Record
 from reconcile.run.summary import RunStatus, RunSummary
 
@@ -162,32 +160,12 @@ class SqlAuditLog:
         with self.store.writing() as connection:
             return groups.begin_all(connection, begun, held_since=held_since)
 
-    def begin(self, intent: Intent) -> int:
-        """Commit one intent, whoever else is at it; the attempt's id."""
-        begun = self._begun(intent)
-        with self.store.writing() as connection:
-            return groups.begin(connection, [begun])[0]
-
     def finish_all(self, ends: Sequence[End], *, run_id: str) -> None:
         """Finish open attempts in one transaction; one that has its end keeps it. May be repeated."""
         if not ends:
             return
         with self.store.writing() as connection:
             groups.finish_all(connection, ends, run_id=run_id, on_outcomes=self.on_outcomes)
-
-    def finish(
-        self,
-        attempt_id: int,
-        verdict: Verdict,
-        *,
-        run_id: str,
-        at: datetime,
-        http_status: int | None = None,
-    ) -> None:
-        """Finish one open attempt; one that has its end keeps it. May be repeated."""
-        self.finish_all(
-            [End(attempt_id=attempt_id, verdict=verdict, at=at, http_status=http_status)], run_id=run_id
-        )
 
     def record(self, records: Sequence[Record]) -> frozenset[str]:
         """Append verdicts that needed no write, all of them or none; the ids of orders left out.
@@ -199,15 +177,6 @@ class SqlAuditLog:
         said = [groups.Said(record, rows.record_row(record, self._secret)) for record in records]
         with self.store.writing() as connection:
             return groups.record(connection, said, on_outcomes=self.on_outcomes)
-
-    def busy_elsewhere(self, keys: Sequence[EffectKey], *, run_id: str) -> frozenset[EffectKey]:
-        """Of these pairs, those for which another run that is still under way has an open attempt."""
-        if not keys:
-            return frozenset()
-        pairs = {key: (self.person_key(key.member), plain(key.course)) for key in keys}
-        with self.store.reading() as connection:
-            found = busy(connection, pairs.values(), run_id=run_id)
-        return frozenset(key for key, pair in pairs.items() if pair in found)
 
     def _begun(self, intent: Intent) -> groups.Begun:
         return groups.Begun(intent, rows.intent_row(intent, self._secret))

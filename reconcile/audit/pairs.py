@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, or_, select, text
+from sqlalchemy import ColumnElement, Connection, exists, select, text
 
 from reconcile.audit.chain.digests import plain
 from reconcile.audit.tables import MAY_LOCK, attempts, runs
@@ -42,9 +42,8 @@ def pair_of(row: Mapping[Any, Any]) -> Pair:
 def locked(
     connection: Connection, pairs: Collection[Pair], *, run_id: str, held_since: datetime
 ) -> frozenset[Pair]:
-    """Those for which another run has an attempt without an outcome, or one not answered since then."""
-    stands = or_(attempts.c.finished_at.is_(None), attempts.c.started_at >= held_since)
-    return _others(connection, pairs, run_id, stands)
+    """Those for which another run has begun an attempt since then that has no outcome, or no answer."""
+    return _others(connection, pairs, run_id, attempts.c.started_at >= held_since)
 
 
 def busy(connection: Connection, pairs: Collection[Pair], *, run_id: str) -> frozenset[Pair]:

@@ -7,6 +7,9 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+#: On Linux `time.monotonic` stands still while the machine sleeps; on macOS its CLOCK_MONOTONIC does not.
+_AWAKE_OR_NOT: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+
 
 class Clock(Protocol):
     """Time. `now` is aware UTC; `monotonic` and `sleep` are in seconds."""
@@ -16,7 +19,7 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """A clock that never goes back."""
+        """A clock that never goes back, and goes on while the machine sleeps."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -35,8 +38,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds; never goes back."""
-        return time.monotonic()
+        """Seconds; never goes back, and goes on while the machine sleeps, where there is such a clock."""
+        return time.clock_gettime(_AWAKE_OR_NOT) if _AWAKE_OR_NOT is not None else time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait; returns early when the run is asked to stop."""

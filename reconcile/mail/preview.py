@@ -31,12 +31,6 @@ class _Noting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def begin(self, intent: Intent) -> int:
-        """Remember what the attempt is about."""
-        attempt_id = self._inner.begin(intent)
-        self._begun[attempt_id] = intent.enrollment
-        return attempt_id
-
     def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
         """Remember what the attempts are about."""
         numbers = self._inner.begin_all(intents, held_since=held_since)
@@ -50,19 +44,6 @@ class _Noting:
         self._inner.finish_all(ends, run_id=run_id)
         for end in ends:
             self._note(self._begun.pop(end.attempt_id, None), end.verdict)
-
-    def finish(
-        self,
-        attempt_id: int,
-        verdict: Verdict,
-        *,
-        run_id: str,
-        at: datetime,
-        http_status: int | None = None,
-    ) -> None:
-        """Note it where the verdict owes a mail."""
-        self._inner.finish(attempt_id, verdict, run_id=run_id, at=at, http_status=http_status)
-        self._note(self._begun.pop(attempt_id, None), verdict)
 
     def record(self, records: Sequence[Record]) -> frozenset[str]:
         """Note those whose verdict owes a mail."""

@@ -10,6 +10,7 @@ import threading
 
 from reconcile.base import log
 from reconcile.base.errors import ReconcileError, StoreUnavailable
+from reconcile.domain.model import AnyEnrollment, History
 from reconcile.metrics.metrics import Metrics
 from reconcile.run.follow_up import Finished
 from reconcile.run.options import Ports
@@ -33,18 +34,32 @@ class Metering:
         self._metrics = metrics
         self._ports = ports
         self._stop = stop
+        self._told: Backlog | None = None  #: by the run, where it tells
+
+    def begins(self) -> None:
+        """A run begins, which will tell of everybody who is left."""
+        self._told = Backlog()
+
+    def left(self, item: AnyEnrollment, history: History) -> None:  # noqa: ARG002  an Onlooker's signature
+        """The run has left this order unsynced."""
+        if self._told is not None:
+            self._told.add(item)
 
     def after(self, finished: Finished) -> None:
         """Count the run; look, unless there is nothing to look at or no time to."""
         result = finished.result
+        told, self._told = self._told if result.saw_all else None, None
         self._metrics.run_over(result.summary)
         interrupted = result.summary.status is RunStatus.INTERRUPTED
         if not interrupted and not isinstance(result.failure, StoreUnavailable):
-            look(self._metrics, self._ports, stop=self._stop)
+            look(self._metrics, self._ports, stop=self._stop, backlog=told)
 
 
-def look(metrics: Metrics, ports: Ports, *, stop: threading.Event) -> None:
-    """See how things stand. What cannot be seen stays as it was known. Never raises ReconcileError."""
+def look(metrics: Metrics, ports: Ports, *, stop: threading.Event, backlog: Backlog | None = None) -> None:
+    """See how things stand. What cannot be seen stays as it was known. Never raises ReconcileError.
+
+    `backlog`: where it is known already, it is not counted again.
+    """
     try:
         for run in ports.audit.recent_runs():
             if run.finished_at is not None:
@@ -55,7 +70,7 @@ def look(metrics: Metrics, ports: Ports, *, stop: threading.Event) -> None:
         now = ports.clock.now()
         unmarked = find_unmarked(ports.source, ports.audit, now).count
         metrics.saw_shop(unmarked=unmarked, queue=ports.source.shop_queue(now))
-        backlog = _count(ports, stop)
+        backlog = backlog or _count(ports, stop)
     except ReconcileError as error:
         _log.info("The orders could not be counted for the metrics", error=str(error))
         return

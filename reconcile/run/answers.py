@@ -166,6 +166,13 @@ def _held(reason: Reason, error: str) -> Conclusion:
     return Conclusion(verdict=verdict, fault=True, hold=True)
 
 
+def not_counted(conclusion: Conclusion) -> Conclusion:
+    """The same for one of several in a request: only a write of one's own uses up an attempt."""
+    if conclusion.verdict.outcome is not Outcome.RETRYING:
+        return conclusion
+    return replace(conclusion, verdict=replace(conclusion.verdict, attempts=0))
+
+
 def excuse(verdict: Verdict) -> Verdict:
     """The same verdict, blamed on the LMS: uses up no attempt, fails nobody."""
     kept = verdict.reason in (Reason.LMS_TIMEOUT, Reason.RATE_LIMITED)

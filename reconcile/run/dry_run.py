@@ -18,7 +18,6 @@ from reconcile.domain.model import (
     Enrollment,
     History,
     Observation,
-    Verdict,
 )
 from reconcile.run.answers import Created, CreatedMany, EnrollAnswer, ManyAnswer
 from reconcile.run.leases import Lease, Leases
@@ -54,9 +53,8 @@ class ReadOnlySource:
     """Shows the orders; writes nothing back."""
 
     def __init__(self, inner: EnrollmentSource) -> None:
-        self.scan, self.read_again, self.last_look = inner.scan, inner.read_again, inner.last_look
-        self.shop_jobs = inner.shop_jobs
-        self.paid_orders, self.paid_twice = inner.paid_orders, inner.paid_twice
+        self.scan, self.last_look = inner.scan, inner.last_look
+        self.shop_jobs, self.paid_twice = inner.shop_jobs, inner.paid_twice
         self.unmarked, self.shop_queue = inner.unmarked, inner.shop_queue
 
     def end_settled_jobs(self, now: datetime) -> int:
@@ -122,23 +120,18 @@ class ReadOnlyLeases:
         """What could be taken."""
         return self.peek(keys)
 
-    def fence(self, lease: Lease) -> bool:
-        """Nothing will be written anyway."""
-        return True
-
     def fence_all(self, attempts: Sequence[tuple[Lease, int]]) -> frozenset[EffectKey]:
         """Nothing will be written anyway."""
         return frozenset(lease.key for lease, _ in attempts)
-
-    def hold(self, lease: Lease) -> datetime:
-        """Nothing was written."""
-        return self._clock.now()
 
     def hold_all(self, leases: Sequence[Lease]) -> datetime:
         """Nothing was written."""
         return self._clock.now()
 
     def release(self, leases: Sequence[Lease], *, keep_owners: Collection[EffectKey] = ()) -> None:
+        """Nothing was taken."""
+
+    def leave(self, leases: Sequence[Lease]) -> None:
         """Nothing was taken."""
 
     def renew(self) -> None:
@@ -154,6 +147,7 @@ class _NotRecording:
     def __init__(self) -> None:
         #: Below zero: no attempt of the real audit has such a number.
         self._numbers = itertools.count(-1, -1)
+        self._ended: set[int] = set()
 
     def open_run(self, summary: RunSummary, origin: Origin) -> None:
         """Record nothing."""
@@ -169,35 +163,17 @@ class _NotRecording:
         """Close nothing."""
         return ()
 
-    def begin(self, intent: Intent) -> int:
-        """Record nothing."""
-        return next(self._numbers)
-
     def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
         """Record nothing; a number for each, as if nobody else were about."""
         return [next(self._numbers) for _ in intents]
 
     def finish_all(self, ends: Sequence[End], *, run_id: str) -> None:
-        """Record nothing."""
-
-    def finish(
-        self,
-        attempt_id: int,
-        verdict: Verdict,
-        *,
-        run_id: str,
-        at: datetime,
-        http_status: int | None = None,
-    ) -> None:
-        """Record nothing."""
+        """Record nothing; what has its end is open no more."""
+        self._ended |= {end.attempt_id for end in ends}
 
     def record(self, records: Sequence[Record]) -> frozenset[str]:
         """Record nothing, and leave nothing out."""
         return frozenset()
-
-    def open_attempts(self) -> Sequence[OpenAttempt]:
-        """Nothing that this run may settle."""
-        return ()
 
     def intervene(self, intervention: Intervention) -> None:
         """Record nothing."""
@@ -208,9 +184,13 @@ class ReadOnlyAudit(_NotRecording):
 
     def __init__(self, inner: AuditLog) -> None:
         super().__init__()
-        self.busy_elsewhere = inner.busy_elsewhere
+        self._inner = inner
         self.history, self.given_access = inner.history, inner.given_access
         self.recent_runs, self.ignored = inner.recent_runs, inner.ignored
+
+    def open_attempts(self) -> Sequence[OpenAttempt]:
+        """What a real run would settle, until this one has."""
+        return [each for each in self._inner.open_attempts() if each.attempt_id not in self._ended]
 
 
 class NoAudit(_NotRecording):
@@ -224,11 +204,11 @@ class NoAudit(_NotRecording):
         """Nothing is remembered."""
         return frozenset()
 
-    def busy_elsewhere(self, keys: Sequence[EffectKey], *, run_id: str) -> frozenset[EffectKey]:
-        """Nobody is known of."""
-        return frozenset()
-
     def recent_runs(self) -> Sequence[RecentRun]:
+        """Nothing is remembered."""
+        return ()
+
+    def open_attempts(self) -> Sequence[OpenAttempt]:
         """Nothing is remembered."""
         return ()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconcile.base import log
+from reconcile.domain.model import AnyEnrollment, History
 from reconcile.run.options import RunOptions, RunResult
 
 _log = log.get_logger(__name__)
@@ -31,6 +32,21 @@ class FollowUp(Protocol):
 
     def after(self, finished: Finished) -> None:
         """Do it. Bounded in time; may raise, which is logged and ends this step alone."""
+        ...
+
+
+class Onlooker(Protocol):
+    """Somebody who wants to know who is left without access, and need not read the whole backlog for it.
+
+    Told by the run while it goes on, in one thread; `RunResult.saw_all` says at its end if that was all.
+    """
+
+    def begins(self) -> None:
+        """A run begins: forget what was told before."""
+        ...
+
+    def left(self, item: AnyEnrollment, history: History) -> None:
+        """This order is unsynced still; `history` is what is remembered of it now."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from reconcile.domain.model import EffectKey
 
 #: What may be in flight outlives its lease: a write leaves so long after its fence at most, in seconds.
+#: Longer than a check may be old: whoever takes over must not write while an old check still counts.
 IN_FLIGHT = 10.0
 
 
@@ -49,13 +50,6 @@ class Leases(Protocol):
         """What `take` would give, taking nothing. Read only."""
         ...
 
-    def fence(self, lease: Lease) -> bool:
-        """Right before a write: still ours? Marks that a write may be in flight from now on.
-
-        It does not say which: nothing that was done under this lease can be proven unsent any more.
-        """
-        ...
-
     def fence_all(self, attempts: Sequence[tuple[Lease, int]]) -> frozenset[EffectKey]:
         """Right before writes: the keys that are still ours.
 
@@ -64,10 +58,6 @@ class Leases(Protocol):
         made and some not: nothing may be sent. May be repeated with the same ids; no id is ever lost
         before the lease is given back.
         """
-        ...
-
-    def hold(self, lease: Lease) -> datetime:
-        """After an unanswered write: nobody writes for this key before the returned instant."""
         ...
 
     def hold_all(self, leases: Sequence[Lease]) -> datetime:
@@ -80,6 +70,10 @@ class Leases(Protocol):
         Who had the lease before is forgotten, but for `keep_owners`: keys with an attempt of a dead run
         that could not be closed yet. Whoever gives back is no owner: nothing may be open under it.
         """
+        ...
+
+    def leave(self, leases: Sequence[Lease]) -> None:
+        """Prolong these no more: what was done under them cannot be told. They lapse, on hold."""
         ...
 
     def renew(self) -> None:

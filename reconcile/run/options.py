@@ -15,6 +15,8 @@ from reconcile.run.summary import RunSummary
 
 #: A run's modes, as `run --json` and the audit say them.
 APPLY, DRY_RUN = "apply", "dry-run"
+#: Learners whom the LMS is asked about in one request, at most.
+LOOK_AT_ONCE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +26,9 @@ class RunOptions:
     selection: Selection = field(default_factory=Selection)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     mode: str = APPLY
-    page_size: int = 200
-    concurrency: int = 4
+    page_size: int = 200  #: orders that are looked at together
+    concurrency: int | None = 4  #: writes in flight; None finds out by the LMS's answers
+    batch: int | None = None  #: learners in one request where the LMS can; None finds out, 1 is one by one
     rate: float = 0.0  #: enrollments per second at most; 0 is no limit
     retry_delay: float = 2.0  #: before the immediate second try
     lease_ttl: float = 120.0  #: the heartbeat comes three times as often
@@ -51,6 +54,7 @@ class RunResult:
 
     summary: RunSummary
     failure: ReconcileError | None = None
+    saw_all: bool = False  #: every unsynced order got a verdict: onlookers know of everybody who is left
 
 
 class Halt:
@@ -64,6 +68,11 @@ class Halt:
         self.stop = stop or threading.Event()
         self._lock = threading.Lock()
         self.cause: ReconcileError | None = None
+        self._broken_off = False
+
+    def break_off(self) -> None:
+        """End the run because of a bug, which its finder will raise."""
+        self._broken_off = True
 
     def fail(self, cause: ReconcileError) -> None:
         """End the run because of `cause`; later causes are consequences."""
@@ -74,4 +83,4 @@ class Halt:
     @property
     def is_set(self) -> bool:
         """True when no new work may begin."""
-        return self.cause is not None or self.stop.is_set()
+        return self.cause is not None or self._broken_off or self.stop.is_set()

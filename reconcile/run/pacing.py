@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from reconcile.base.clock import Clock
+from reconcile.run.options import Halt
 
 #: Longest pause (seconds) that a rate limit may impose inside a run; Frappe's window is 60 s.
 LONGEST_PAUSE = 60.0
+_NAP = 0.5
 
 
 class Pacer:
@@ -17,18 +20,27 @@ class Pacer:
         self._interval = 1.0 / rate if rate > 0 else 0.0
         self._clock = clock
         self._lock = threading.Lock()
-        self._next = 0.0  # monotonic seconds: when the next turn may begin
+        # Monotonic seconds.
+        self._next = 0.0  #: when the next turn may begin
+        self._paused_until = 0.0
 
-    def wait(self) -> None:
-        """Wait for this thread's turn; returns early when the run is asked to stop."""
+    def wait_for_turn(self, halt: Halt) -> None:
+        """Wait for the next turn; returns early when the run is ending."""
         with self._lock:
-            now = self._clock.monotonic()
-            turn = max(now, self._next)
+            turn = max(self._clock.monotonic(), self._next)
             self._next = turn + self._interval
-        if turn > now:
-            self._clock.sleep(turn - now)
+        self._wait_until(lambda: turn, halt)
+
+    def wait_for_pause(self, halt: Halt) -> None:
+        """Wait for the end of a pause; returns early when the run is ending."""
+        self._wait_until(lambda: self._paused_until, halt)
+
+    def _wait_until(self, instant: Callable[[], float], halt: Halt) -> None:
+        # A little at a time: the run may end for a reason that wakes nobody.
+        while not halt.is_set and (left := instant() - self._clock.monotonic()) > 0:
+            self._clock.sleep(min(left, _NAP))
 
     def pause(self, seconds: float) -> None:
         """Nobody's turn for so long (`Retry-After`)."""
         with self._lock:
-            self._next = max(self._next, self._clock.monotonic() + seconds)
+            self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)

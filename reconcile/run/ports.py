@@ -20,6 +20,7 @@ from reconcile.domain.model import (
     Enrollment,
     History,
     Observation,
+    OpenWrite,
     Outcome,
     Verdict,
 )
@@ -145,6 +146,11 @@ class OpenAttempt:
     started_at: datetime
     token: str | None = None  #: of the lease under which it was to be written
 
+    @property
+    def as_write(self) -> OpenWrite:
+        """The same, as an order's history has it."""
+        return OpenWrite(attempt_id=self.attempt_id, started_at=self.started_at, token=self.token)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -197,31 +203,12 @@ class AuditLog(Protocol):
         """Of these orders, those whose learner we have given access."""
         ...
 
-    def begin(self, intent: Intent) -> int:
-        """Commit the intent; the attempt's id. No LMS write without it."""
-        ...
-
-    def finish(
-        self,
-        attempt_id: int,
-        verdict: Verdict,
-        *,
-        run_id: str,
-        at: datetime,
-        http_status: int | None = None,
-    ) -> None:
-        """Finish an open attempt. The only change ever made to an attempt's row.
-
-        `run_id` is the run that does it: another one than the attempt's where its process has died.
-        """
-        ...
-
     def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
         """Commit these intents together; each one's attempt id, None where the pair is somebody else's.
 
         In the same transaction the audit's own lock: none for a learner and course for which another run has
-        an attempt without an outcome, or one that was not answered (`lms_timeout` or `protocol`) and began
-        at or after `held_since`. What was closed as never sent does not lock. No LMS write without it.
+        an attempt that began at or after `held_since` and has no outcome, or was not answered (`lms_timeout`
+        or `protocol`). What was closed as never sent does not lock. No LMS write without it.
         """
         ...
 
@@ -230,10 +217,6 @@ class AuditLog(Protocol):
 
         `run_id` is the run that does it: another one than the attempt's where its process has died.
         """
-        ...
-
-    def busy_elsewhere(self, keys: Sequence[EffectKey], *, run_id: str) -> frozenset[EffectKey]:
-        """Of these pairs, those for which another run that is still under way has an open attempt."""
         ...
 
     def record(self, records: Sequence[Record]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""One reconciliation from beginning to end: open, check, page after page, close.
+"""One reconciliation from beginning to end: open, check, let the orders flow (`Pipeline`), close.
 
 Level-triggered: every run looks again from scratch. Running it twice, late, at the same time as
 another one or after a crash changes nothing that should not change.
@@ -8,41 +8,28 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from reconcile.base import log
 from reconcile.base.batched import batched
-from reconcile.base.errors import (
-    AuditUnavailable,
-    AuthenticationFailed,
-    RateLimited,
-    ReconcileError,
-    StoreUnavailable,
-)
-from reconcile.domain.model import (
-    AnyEnrollment,
-    EffectKey,
-    Outcome,
-    Reason,
-)
+from reconcile.base.errors import AuditUnavailable, AuthenticationFailed, ReconcileError, StoreUnavailable
+from reconcile.domain.model import AnyEnrollment, Outcome, Reason
 from reconcile.run.abort import abort_reason
-from reconcile.run.batch import Batch
-from reconcile.run.enrolling import Enrolling
+from reconcile.run.claiming import foreseen
+from reconcile.run.flow import Flow
+from reconcile.run.follow_up import Onlooker
 from reconcile.run.guards import is_suddenly_empty, surge_limit
 from reconcile.run.heartbeat import heartbeat
+from reconcile.run.looking import look
 from reconcile.run.open_attempts import settle_leftovers
 from reconcile.run.options import Halt, Ports, RunOptions, RunResult
-from reconcile.run.pacing import LONGEST_PAUSE, Pacer
 from reconcile.run.page import Page
+from reconcile.run.pipeline import Drive, Pipeline
 from reconcile.run.ports import Progress, RecentRun, Sight
 from reconcile.run.summary import MAX_ENROLLS, AbortReason, RunStatus, RunSummary
-from reconcile.run.survey import survey
 from reconcile.run.unmarked import find_unmarked
-from reconcile.run.writing import Writer
 
 _log = log.get_logger(__name__)
 
@@ -60,8 +47,18 @@ class Silent:
 class Reconciler:
     """Brings what was paid and what the LMS shows together."""
 
-    def __init__(self, ports: Ports, *, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        progress: Progress | None = None,
+        onlookers: Sequence[Onlooker] = (),
+        drive: Drive = Flow.run,
+    ) -> None:
+        """`drive` makes the stages work; by default each has threads of its own."""
         self._ports = ports
+        self._drive = drive
+        self._onlookers = onlookers
         self._progress: Progress = progress or Silent()
 
     def run(self, options: RunOptions, *, stop: threading.Event | None = None) -> RunResult:
@@ -90,7 +87,9 @@ class Reconciler:
             raise
         self._close(summary, halt.cause, interrupted=halt.stop.is_set())
         seal = self._record_end(summary)
-        return self._tell(summary, halt.cause, seal=seal, known=options.known_trouble)
+        is_whole = options.selection.is_everything and summary.status is RunStatus.COMPLETED
+        result = self._tell(summary, halt.cause, seal=seal, known=options.known_trouble)
+        return replace(result, saw_all=is_whole and summary.outcomes.total() == summary.scanned)
 
     def plan(self, options: RunOptions) -> Iterator[Page]:
         """What a run would do, page by page. Meant for read-only ports; raises what they raise."""
@@ -98,7 +97,11 @@ class Reconciler:
         self._refuse_sudden_emptiness(self._prove_sight(), self._ports.audit.recent_runs())
         summary = RunSummary(run_id="plan", mode="plan", started_at=self._ports.clock.now())
         for items in self._batches(options, summary):
-            yield survey(items, ports=self._ports, policy=options.policy, run_id=summary.run_id)
+            yield Page(
+                entries=foreseen(
+                    look(items, ports=self._ports, policy=options.policy), self._ports, options.policy
+                )
+            )
 
     # --- the run ---------------------------------------------------------------------------
 
@@ -110,42 +113,27 @@ class Reconciler:
         recent = ports.audit.recent_runs()
         self._refuse_sudden_emptiness(sight, recent)
         summary.lms_total = sight.total
-        pacer = Pacer(options.rate, ports.clock)
-        writer = Writer(
+        pipeline = Pipeline(
+            self._batches(options, summary),
             ports=ports,
-            run_id=summary.run_id,
-            policy=options.policy,
+            options=options,
+            summary=summary,
             halt=halt,
-            pacer=pacer,
+            progress=self._progress,
+            onlookers=self._onlookers,
             sight_proven=sight.proven,
+            surge_limit=surge_limit([run.enrolled for run in recent]),
         )
-        with ThreadPoolExecutor(options.concurrency, "enroll") as pool:
-            enrolling = Enrolling(
-                ports=ports,
-                options=options,
-                run_id=summary.run_id,
-                halt=halt,
-                writer=writer,
-                pacer=pacer,
-                pool=pool,
-                surge_limit=surge_limit([run.enrolled for run in recent]),
-            )
-            batch = Batch(
-                ports=ports, summary=summary, halt=halt, enrolling=enrolling, progress=self._progress
-            )
-            try:
-                with closing(self._pages(options, summary, halt)) as pages:
-                    for page in pages:
-                        batch.carry_out(page)
-                        summary.left_over, summary.came_back = enrolling.left_over, enrolling.came_back
-                        if enrolling.left_over:
-                            break
-            finally:
-                batch.close()
+        for onlooker in self._onlookers:
+            onlooker.begins()
+        try:
+            pipeline.run(self._drive)
+        finally:
+            summary.left_over, summary.came_back = pipeline.left_over, pipeline.came_back
         if not options.selection.is_everything or halt.is_set:
             return
         if not summary.left_over:
-            settle_leftovers(ports, summary.run_id)
+            settle_leftovers(ports, summary.run_id, options.policy)
         self._look_at_the_shop(summary)
 
     def _look_at_the_shop(self, summary: RunSummary) -> None:
@@ -191,56 +179,6 @@ class Reconciler:
                 hint="Is FRAPPE_LMS_BASE_URL the right site, was a backup restored, can the key see others' "
                 "enrollments? If the LMS really is empty, run once with a new RECONCILE_AUDIT_URL.",
             )
-
-    def _pages(self, options: RunOptions, summary: RunSummary, halt: Halt) -> Generator[Page, None, None]:
-        """Surveyed pages; the next one is looked at while the caller works on the one before."""
-        batches = self._batches(options, summary)
-
-        def look(busy: frozenset[EffectKey], postponed: Sequence[AnyEnrollment]) -> Page | None:
-            items = [*postponed, *next(batches, [])]
-            if not items:
-                return None
-            return self._survey_patiently(items, options, summary, busy)
-
-        with ThreadPoolExecutor(1, "survey") as ahead:
-            coming = ahead.submit(look, frozenset(), ())
-            try:
-                while not halt.is_set:
-                    page = coming.result()
-                    if page is None:
-                        return
-                    # What collides with this page is looked at again after it, with the next but one.
-                    coming = ahead.submit(look, page.keys, page.postponed)
-                    yield page
-            finally:
-                self._give_back(coming)
-
-    def _survey_patiently(
-        self,
-        items: Sequence[AnyEnrollment],
-        options: RunOptions,
-        summary: RunSummary,
-        busy: frozenset[EffectKey],
-    ) -> Page:
-        """One page; a rate limit that names a short time is waited out once."""
-
-        def look() -> Page:
-            return survey(items, ports=self._ports, policy=options.policy, run_id=summary.run_id, busy=busy)
-
-        try:
-            return look()
-        except RateLimited as error:
-            if error.retry_after is None or error.retry_after > LONGEST_PAUSE:
-                raise
-            _log.info("The LMS asks for a pause", seconds=error.retry_after, run_id=summary.run_id)
-            self._ports.clock.sleep(error.retry_after)
-            return look()
-
-    def _give_back(self, coming: Future[Page | None]) -> None:
-        """A page that was surveyed and will not be worked on: its leases are nobody's."""
-        page = coming.result() if coming.exception() is None else None
-        if page is not None:
-            self._ports.leases.release(list(page.leases.values()))
 
     def _batches(self, options: RunOptions, summary: RunSummary) -> Iterator[list[AnyEnrollment]]:
         # With a key, what a run without one has synced gets its document's name.

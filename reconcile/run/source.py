@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -64,10 +64,6 @@ class EnrollmentSource(Protocol):
         """Stream the paid, unsynced orders: each once, in constant memory."""
         ...
 
-    def read_again(self, enrollment_id: str) -> tuple[AnyEnrollment | None, ShopJob]:
-        """One order and its retry job as they are now, right before a write; None where it is gone."""
-        ...
-
     def last_look(
         self, orders: Sequence[Enrollment], *, twins: Mapping[str, Sequence[str]] = NO_TWINS
     ) -> Mapping[str, Fresh]:
@@ -82,14 +78,10 @@ class EnrollmentSource(Protocol):
         """What the storefront's own retry queue knows of these orders; absent ones have no job."""
         ...
 
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
-        """The paid orders for each learner and course, synced ones included; absent where there is none."""
-        ...
-
     def paid_twice(self, orders: Sequence[Enrollment]) -> Mapping[EffectKey, Sequence[Enrollment]]:
         """The paid orders of those of these learners and courses that have several, these orders counted.
 
-        Absent where an order is alone: as a rule. Cheaper than `paid_orders`, which reads all of them.
+        Absent where an order is alone: as a rule. Reads whole only those that are not.
         """
         ...
 

@@ -29,6 +29,7 @@ from reconcile.domain.shop_queue import NO_JOB, ShopJob
 from reconcile.run.decision import twin_obstacle
 from reconcile.run.options import Ports
 from reconcile.run.retry import RetryPolicy
+from reconcile.run.source import Fresh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +50,15 @@ class Twins:
     ) -> Twins:
         """Look for them; reads nothing where nobody is to be enrolled or confirmed."""
         here = [item for item in items if isinstance(item, Enrollment)]
-        moving = {item.key for item in here if isinstance(decisions[item.id], (Enroll, Confirm))}
+        moving = [item for item in here if isinstance(decisions[item.id], (Enroll, Confirm))]
         orders: dict[EffectKey, dict[str, Enrollment]] = {}
         if moving:
-            for key, found in ports.source.paid_orders(moving).items():
+            for key, found in ports.source.paid_twice(moving).items():
                 orders[key] = {order.id: order for order in found}
             for item in here:
-                if item.key in moving:
+                if item.key in orders:
                     # As it was when the page was read; what has just been read again knows better.
-                    orders.setdefault(item.key, {}).setdefault(item.id, item)
+                    orders[item.key].setdefault(item.id, item)
         several = [order for each in orders.values() if len(each) > 1 for order in each.values()]
         elsewhere = {order.id for order in several} - {item.id for item in here}
         return cls(
@@ -85,22 +86,21 @@ class Twins:
         paid_twice = isinstance(item, Enrollment) and len(self.orders.get(item.key, ())) > 1
         return frozenset({DUPLICATE_PAYMENT}) if paid_twice else frozenset()
 
+    def besides(self, item: AnyEnrollment) -> tuple[str, ...]:
+        """The ids of the other orders of its learner and course."""
+        orders = self.orders.get(item.key, ()) if isinstance(item, Enrollment) else ()
+        return tuple(order.id for order in orders if order.id != item.id)
+
 
 def twin_in_the_way(
-    order: Enrollment, policy: RetryPolicy, now: datetime, *, ports: Ports
+    fresh: Fresh, histories: Mapping[str, History], policy: RetryPolicy, now: datetime
 ) -> Skip | Defer | None:
-    """Why a twin of this order keeps it from being sent at this moment; None where none does."""
-    twins = _twins_of(order, ports)
-    if not twins:
-        return None
-    histories = histories_of([each.id for each in twins], ports=ports)
-    # The worker syncs an order and then ends its job: read in this order, one of them shows it.
-    return next(_obstacles(_twins_of(order, ports), histories, policy, now), None)
+    """Why a twin, read right before the write, keeps an order from being sent; None where none does.
 
-
-def _twins_of(order: Enrollment, ports: Ports) -> list[Enrollment]:
-    found = ports.source.paid_orders([order.key]).get(order.key, ())
-    return [each for each in found if each.id != order.id]
+    `histories`: what the audit remembers of the twins.
+    """
+    known = with_jobs([each.id for each in fresh.twins], histories, fresh.jobs)
+    return next(_obstacles(fresh.twins, known, policy, now), None)
 
 
 def histories_of(order_ids: Sequence[str], *, ports: Ports) -> dict[str, History]:
@@ -119,7 +119,9 @@ def with_jobs(
 
 def with_job(history: History, job: ShopJob) -> History:
     """The history, and whether the storefront's worker is at the order."""
-    return replace(history, retry_job_active=job.active)
+    return (
+        history if history.retry_job_active == job.active else replace(history, retry_job_active=job.active)
+    )
 
 
 def _obstacles(

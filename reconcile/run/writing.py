@@ -1,228 +1,246 @@
-"""One LMS write, made safely: intent committed, order read again, lease fenced, write, second look.
-
-The order of these steps is what the promises rest on: a row before every write (P1), `paid` read
-right before it (P3), and the lease proven ours at the last moment (P4).
-"""
+"""Send what has been checked, and look again where the answer leaves it open."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 
 from reconcile.base import log
-from reconcile.base.errors import (
-    AmbiguousWrite,
-    AuthenticationFailed,
-    ProtocolViolation,
-    RateLimited,
-    ReconcileError,
-    ServiceUnavailable,
-    StoreUnavailable,
-    TransientError,
+from reconcile.base.errors import AuthenticationFailed, ProtocolViolation, ReconcileError, TransientError
+from reconcile.domain.model import (
+    EffectKey,
+    Enrollment,
+    NotEnrolled,
+    Observation,
+    Outcome,
+    Reason,
+    Verdict,
 )
-from reconcile.base.redaction import mask_email
-from reconcile.domain.model import Enrolled, Enrollment, Observation, Outcome, Reason, Verdict
-from reconcile.run.answers import Conclusion, Created, Garbled, Unanswered, Unserved, WriteResult, conclude
-from reconcile.run.decision import obstacle, shop_tries
-from reconcile.run.leases import Lease
+from reconcile.run.answers import (
+    Conclusion,
+    Created,
+    CreatedMany,
+    Refused,
+    RefusedMany,
+    Unserved,
+    WriteResult,
+    conclude,
+    not_counted,
+)
+from reconcile.run.batching import Halving
+from reconcile.run.checking import FRESH, log_context
+from reconcile.run.first_write import FirstWrite
 from reconcile.run.options import Halt, Ports
 from reconcile.run.pacing import Pacer
-from reconcile.run.page import Surveyed
-from reconcile.run.ports import Intent
-from reconcile.run.retry import RetryPolicy
-from reconcile.run.twins import twin_in_the_way, with_job
+from reconcile.run.page import Attempt, Batch, Group, Parcel, Task, Try
+from reconcile.run.pool import Pool
+from reconcile.run.ports import End
+from reconcile.run.sending import send, send_many
 
 _log = log.get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """What one write came to, and the audit row that waits for its outcome."""
-
-    attempt_id: int
-    conclusion: Conclusion
-    http_status: int | None = None
-    retry_after: float | None = None  #: seconds
-
-
-#: Nothing was sent: the order, another order for the pair or the lease is not as it was; its row says so.
-LeftAlone = Verdict
-
-
 class Writer:
-    """Makes the writes of one run. Thread-safe: each worker thread makes one write at a time."""
+    """Makes the writes of one run. Thread-safe: each worker thread makes one request at a time."""
 
     def __init__(
         self,
         *,
         ports: Ports,
         run_id: str,
-        policy: RetryPolicy,
         halt: Halt,
         pacer: Pacer,
-        sight_proven: bool,
+        pool: Pool,
+        first_write: FirstWrite,
+        recheck: Callable[[Sequence[Group]], None],
     ) -> None:
+        """`recheck` takes what must be checked (again) before it is sent."""
         self._ports = ports
         self._run_id = run_id
-        self._policy = policy
         self._halt = halt
         self._pacer = pacer
-        self._sight_proven = sight_proven or not ports.platform.verified
-        self._first_write = threading.Lock()
+        self._pool = pool
+        self._recheck = recheck
+        self._first_write = first_write
         self._look_failed = False
 
-    def write(self, entry: Surveyed, *, tried: int) -> Attempt | LeftAlone | None:
-        """Enroll once. `tried` writes were made for this order in this run before.
+    def write(self, parcel: Parcel) -> list[Try]:
+        """Send it; nothing is sent where the run is ending or the check is no longer fresh.
 
-        Returns the attempt; a `skipped` verdict where the order or the lease changed under us; None
-        where the run is ending. Raises AuditUnavailable (nothing was sent), StoreUnavailable
-        (nothing was sent) and what ends the run (wrong key, wrong host).
+        What ends the run (wrong key, wrong host) halts it; the attempts have their end all the same.
         """
-        self._pacer.wait()
-        if self._sight_proven:
-            return self._write(entry, tried=tried)
-        # An LMS without any enrollment cannot prove that this key sees them: one write goes alone.
-        with self._first_write:
-            attempt = self._write(entry, tried=tried)
-            if isinstance(attempt, Attempt) and not self._sight_proven:
-                self._prove_by(entry, attempt)
-            return attempt
-
-    def _write(self, entry: Surveyed, *, tried: int) -> Attempt | LeftAlone | None:
-        if self._halt.is_set:
-            return None
-        enrollment, lease = _sendable(entry)
-        now = self._ports.clock.now()
-        attempt_id = self._ports.audit.begin(
-            Intent(
-                run_id=self._run_id,
-                enrollment=enrollment,
-                number=entry.history.writes + tried + 1,
-                started_at=now,
-                flags=entry.flags,
-                shop_tries=shop_tries(enrollment, entry.history),
-            )
+        self._pacer.wait_for_pause(self._halt)
+        return self._first_write.alone(
+            lambda: self._write(parcel),
+            lambda key: self._look_again([key]).get(key),
+            self._halt.fail,
         )
+
+    def _write(self, parcel: Parcel) -> list[Try]:
+        if self._halt.is_set:
+            later = parcel.batch.plan.taken().parts if parcel.batch is not None else ()
+            return [self._unsent(task) for part in (parcel.tasks, *later) for task in part]
+        if self._ports.clock.monotonic() - parcel.checked_at > FRESH:
+            self._recheck([Group(tasks=parcel.tasks, batch=parcel.batch)])
+            return []
+        left: Sequence[Task] | None = None
+        if len(parcel.tasks) == 1:
+            tries = self._one(parcel.tasks[0])
+        else:
+            tries, left = self._together(parcel)
+        self._plan(parcel, left)
+        return tries
+
+    def _plan(self, parcel: Parcel, left: Sequence[Task] | None) -> None:
+        """What is next of a batch that was refused; `left` of this parcel, None where it was taken."""
+        batch = parcel.batch
+        if left is not None:
+            batch = batch or Batch(plan=Halving.of(parcel.tasks))
+            batch.plan = batch.plan.refused(left)
+        elif batch is not None:
+            batch.plan = batch.plan.taken()
+        if batch is not None and (part := batch.plan.next_part):
+            self._recheck([Group(tasks=part, batch=batch)])
+
+    def _unsent(self, task: Task) -> Try:
+        """The run is ending before this one is sent."""
+        verdict = Verdict(outcome=Outcome.SKIPPED)
+        return Try(task=task, end=self._end(task, verdict))
+
+    def _one(self, task: Task) -> list[Try]:
         try:
-            left_alone = self._last_look(entry)
-        except StoreUnavailable as error:
-            # Nothing was sent; the row says so, and the caller ends the run.
-            unread = Verdict(outcome=Outcome.SKIPPED, error=str(error))
-            self._finish(attempt_id, unread)
-            raise
-        if left_alone is not None:
-            self._finish(attempt_id, left_alone)
-            return left_alone
-        # Nothing stands between the fence and the request: not even a line to a log that may block.
-        result = self._send(attempt_id, enrollment)
-        conclusion = self._conclude(result, entry)
-        if conclusion.hold:
-            self._ports.leases.hold(lease)
-        self._tell(conclusion.verdict, enrollment)
+            with self._pool.request() as request:
+                result = request.came(send(self._ports.platform, task.enrollment))
+        except ReconcileError as error:
+            return self._run_ends([task], error)
+        return self._answered([task], result)
+
+    def _together(self, parcel: Parcel) -> tuple[list[Try], Sequence[Task] | None]:
+        """Several in one request: what became of them, and who is still to be sent where all were refused."""
+        tasks = parcel.tasks
+        try:
+            with self._pool.request(len(tasks), is_part=parcel.batch is not None) as request:
+                result = request.came(send_many(self._ports.platform, [task.enrollment for task in tasks]))
+        except ReconcileError as error:
+            return self._run_ends(tasks, error), None
+        if isinstance(result, RefusedMany):
+            return self._refused_together(tasks, result)
+        if not isinstance(result, CreatedMany):
+            return self._answered(tasks, result), None
+        made = [Created(lms_id=name, http_status=result.http_status) for name in result.lms_ids]
+        return [
+            each for task, answer in zip(tasks, made, strict=True) for each in self._answered([task], answer)
+        ], None
+
+    def _refused_together(
+        self, tasks: Sequence[Task], refused: RefusedMany
+    ) -> tuple[list[Try], Sequence[Task]]:
+        """Look who is there, or cannot be enrolled at all: nobody else is to blame, and is sent again."""
+        stopped = self._halt.stop.is_set()
+        seen = {} if stopped else self._look_at(tasks)
+        for task in tasks:
+            task.sent = True
+        left = [task for task in tasks if isinstance(seen.get(task.lease.key), NotEnrolled) and not stopped]
+        gone = {id(task) for task in left}
+        alone = Refused(reason=refused.reason, error=refused.error, http_status=refused.http_status)
+        settled = [task for task in tasks if id(task) not in gone]
+        return (self._answered(settled, alone, seen=seen) if settled else []), left
+
+    def _answered(
+        self,
+        tasks: Sequence[Task],
+        result: WriteResult,
+        *,
+        seen: Mapping[EffectKey, Observation] | None = None,
+    ) -> list[Try]:
+        """What the answer to one request means for its learners, after a second look where it needs one."""
+        needs_look = not isinstance(result, Created) and not (isinstance(result, Unserved) and result.certain)
+        together = seen is not None or len(tasks) > 1
+        try:
+            if seen is None:
+                # A run that is asked to stop does not wait for the LMS once more; the next run looks.
+                seen = self._look_at(tasks) if needs_look and not self._halt.stop.is_set() else {}
+            return self._concluded(tasks, result, seen, together=together)
+        except ReconcileError as error:
+            # The rows stay open: the next run looks.
+            self._halt.fail(error)
+            return [Try(task=task, in_doubt=True) for task in tasks]
+
+    def _concluded(
+        self,
+        tasks: Sequence[Task],
+        result: WriteResult,
+        seen: Mapping[EffectKey, Observation],
+        *,
+        together: bool,
+    ) -> list[Try]:
+        ids = [_taken(task) for task in tasks]
+        conclusions = [self._conclude(task, result, seen.get(task.lease.key)) for task in tasks]
+        if together:
+            # Only a write of one's own counts against a learner.
+            conclusions = [not_counted(each) for each in conclusions]
+        held = [task.lease for task, each in zip(tasks, conclusions, strict=True) if each.hold]
+        if held:
+            self._ports.leases.hold_all(held)
         breather = self._ports.platform.breather()
         if breather > 0:
             self._pacer.pause(breather)
-        return Attempt(
-            attempt_id=attempt_id,
-            conclusion=conclusion,
-            http_status=result.http_status,
-            retry_after=result.retry_after if isinstance(result, Unserved) else None,
-        )
-
-    def _last_look(self, entry: Surveyed) -> Verdict | None:
-        """The last look before the write: the order and its twins as they are now, then, last, the lease."""
-        enrollment, lease = _sendable(entry)
-        fresh, job = self._ports.source.read_again(enrollment.id)
-        history, now = with_job(entry.history, job), self._ports.clock.now()
-        found = obstacle(enrollment, fresh, history, self._policy, now)
-        if found is not None:
-            return found
-        busy = twin_in_the_way(enrollment, self._policy, now, ports=self._ports)
-        if busy is not None:
-            return Verdict(outcome=Outcome.SKIPPED, reason=busy.reason)
-        _log.info("Attempting Frappe LMS enrollment", **self._context(enrollment))
-        if not self._ports.leases.fence(lease):
-            return Verdict(outcome=Outcome.SKIPPED, reason=Reason.LEASE_HELD)
-        return None
-
-    def _send(self, attempt_id: int, enrollment: Enrollment) -> WriteResult:
-        """Send the write; errors that are this write's own come back as values."""
-        try:
-            return self._ports.platform.enroll(enrollment)
-        except RateLimited as error:
-            return Unserved(
-                reason=Reason.RATE_LIMITED,
-                error=str(error),
-                certain=True,
-                http_status=error.http_status,
-                retry_after=error.retry_after,
+        tries = []
+        for task, attempt_id, conclusion in zip(tasks, ids, conclusions, strict=True):
+            self._tell(conclusion.verdict, task.enrollment)
+            attempt = Attempt(
+                attempt_id=attempt_id,
+                conclusion=conclusion,
+                request=tasks[0].enrollment.id,
+                http_status=result.http_status,
+                retry_after=result.retry_after if isinstance(result, Unserved) else None,
             )
-        except AmbiguousWrite as error:
-            return Unanswered(error=str(error), http_status=error.http_status)
-        except ServiceUnavailable as error:
-            return Unserved(
-                reason=Reason.LMS_UNAVAILABLE,
-                error=str(error),
-                certain=error.certain,
-                http_status=error.http_status,
-                retry_after=error.retry_after,
-            )
-        except ProtocolViolation as error:
-            if not error.ends_run:
-                return Garbled(error=str(error), http_status=error.http_status)
-            self._close_unserved(attempt_id, Reason.PROTOCOL, error)
-            raise
-        except AuthenticationFailed as error:
-            self._close_unserved(attempt_id, Reason(error.reason), error)
-            raise
+            tries.append(Try(task=task, attempt=attempt))
+        return tries
 
-    def _close_unserved(self, attempt_id: int, reason: Reason, error: ReconcileError) -> None:
-        """The answer ends the run and says that nothing was done: the row must still get its end."""
+    def _run_ends(self, tasks: Sequence[Task], error: ReconcileError) -> list[Try]:
+        """The answer ends the run and says that nothing was done: the rows must still get their end."""
+        self._halt.fail(error)
+        return [Try(task=task, end=self._refused(_taken(task), error), in_doubt=True) for task in tasks]
+
+    def _end(self, task: Task, verdict: Verdict) -> End | None:
+        if task.attempt_id is None:
+            return None
+        never_sent = not task.sent
+        at = self._ports.clock.now()
+        return End(attempt_id=_taken(task), verdict=verdict, at=at, never_sent=never_sent)
+
+    def _refused(self, attempt_id: int, error: ReconcileError) -> End:
+        reason = Reason(error.reason) if isinstance(error, AuthenticationFailed) else Reason.PROTOCOL
         verdict = Verdict(outcome=Outcome.RETRYING, reason=reason, error=str(error))
         status = getattr(error, "http_status", None)
-        self._finish(attempt_id, verdict, http_status=status)
+        return End(attempt_id=attempt_id, verdict=verdict, at=self._ports.clock.now(), http_status=status)
 
-    def _finish(self, attempt_id: int, verdict: Verdict, *, http_status: int | None = None) -> None:
-        self._ports.audit.finish(
-            attempt_id, verdict, run_id=self._run_id, at=self._ports.clock.now(), http_status=http_status
-        )
-
-    def _conclude(self, result: WriteResult, entry: Surveyed) -> Conclusion:
-        platform = self._ports.platform
-        needs_look = not isinstance(result, Created) and not (isinstance(result, Unserved) and result.certain)
-        seen: Observation | None = None
-        # A run that is asked to stop does not wait for the LMS once more; the next run looks.
-        if needs_look and platform.verified and not self._halt.stop.is_set():
-            enrollment, _ = _sendable(entry)
-            try:
-                seen = platform.observe([enrollment.key])[enrollment.key]
-            except (TransientError, ProtocolViolation) as error:
-                self._tell_failed_look(error)
-        unanswered_before = entry.history.open_attempt is not None or (
-            entry.history.last_reason is Reason.LMS_TIMEOUT
-        )
-        return conclude(result, seen, can_look=platform.verified, unanswered_before=unanswered_before)
-
-    def _prove_by(self, entry: Surveyed, attempt: Attempt) -> None:
-        """The first enrollment of an empty LMS: a key that cannot see it must not go on."""
-        if attempt.conclusion.verdict.outcome is not Outcome.ENROLLED:
-            return
-        enrollment, _ = _sendable(entry)
+    def _look_again(self, keys: Sequence[EffectKey]) -> Mapping[EffectKey, Observation]:
+        """What the LMS shows of them; nothing where it cannot be asked, or does not answer."""
+        if not self._ports.platform.verified:
+            return {}
         try:
-            seen = self._ports.platform.observe([enrollment.key])[enrollment.key]
+            return self._ports.platform.observe(keys)
         except (TransientError, ProtocolViolation) as error:
             self._tell_failed_look(error)
-            return
-        if isinstance(seen, Enrolled):
-            self._sight_proven = True
-            return
-        self._halt.fail(
-            AuthenticationFailed(
-                "the key cannot see the LMS enrollment that it has just created",
-                reason="blind",
-                hint="Give the key's user the role Moderator in the LMS, then run again.",
-            )
-        )
+        except ReconcileError as error:
+            # The key is refused from now on.
+            self._halt.fail(error)
+        return {}
+
+    def _look_at(self, tasks: Sequence[Task]) -> Mapping[EffectKey, Observation]:
+        looked_at = self._ports.clock.monotonic()
+        seen = self._look_again([task.lease.key for task in tasks])
+        for task in tasks:
+            if task.lease.key in seen:
+                task.looked_at = looked_at
+        return seen
+
+    def _conclude(self, task: Task, result: WriteResult, seen: Observation | None) -> Conclusion:
+        history = task.entry.history
+        unanswered_before = history.open_attempt is not None or history.last_reason is Reason.LMS_TIMEOUT
+        can_look = self._ports.platform.verified
+        return conclude(result, seen, can_look=can_look, unanswered_before=unanswered_before)
 
     def _tell_failed_look(self, error: ReconcileError) -> None:
         """Once a run: an outage is not told for each learner."""
@@ -236,30 +254,14 @@ class Writer:
                 "FrappeLMS enrollment successful",
                 outcome=verdict.outcome.value,
                 lms_enrollment_id=verdict.lms_id,
-                **self._context(enrollment),
+                **log_context(enrollment, self._run_id),
             )
 
-    def _context(self, enrollment: Enrollment) -> dict[str, str | None]:
-        return log_context(enrollment, self._run_id)
 
-
-def log_context(enrollment: Enrollment, run_id: str) -> dict[str, str | None]:
-    """What a log line may carry about an order."""
-    return {
-        "enrollment_id": enrollment.id,
-        "payment_id": enrollment.payment_id,
-        "course": enrollment.course,
-        "run_id": run_id,
-        "email": mask_email(enrollment.email),
-    }
-
-
-def _sendable(entry: Surveyed) -> tuple[Enrollment, Lease]:
-    if not isinstance(entry.enrollment, Enrollment) or entry.lease is None:
-        raise TypeError("only a sendable order whose key is leased can be written")
-    return entry.enrollment, entry.lease
-
-
-def with_flags(verdict: Verdict, flags: frozenset[str]) -> Verdict:
-    """The verdict with the order's flags beside it."""
-    return replace(verdict, flags=verdict.flags | flags)
+def _taken(task: Task) -> int:
+    """The attempt that is being made; the task's next write needs an intent of its own."""
+    attempt_id, task.attempt_id = task.attempt_id, None
+    task.sent = False
+    if attempt_id is None:
+        raise TypeError("nothing is sent before its intent is committed")
+    return attempt_id

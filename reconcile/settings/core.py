@@ -242,7 +242,12 @@ class CoreSettings(BaseModel):
         "RECONCILE_RATE", 0.0, "Enrollments per second at most; 0 is no limit.", unit="per second", ge=0
     )
     page_size: Whole = setting(
-        "RECONCILE_PAGE_SIZE", 200, "Orders looked at together.", unit="orders", ge=1, le=1000
+        "RECONCILE_PAGE_SIZE",
+        200,
+        "Orders read at a time; the LMS is asked about up to 500.",
+        unit="orders",
+        ge=1,
+        le=1000,
     )
 
 

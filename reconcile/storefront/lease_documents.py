@@ -13,8 +13,8 @@ One document for each effect key in a collection of our own:
     purge_at       when the document may go (TTL index), later than all of these
 
 `attempts` is the only witness that a write was not sent, so it says nothing rather than too little: a
-document of an earlier version has none, and a fence that names no attempt makes it `null`. A token
-without a list never becomes an owner.
+document of an earlier version has none, and gets none by a fence. A token without a list never becomes
+an owner.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from pymongo.errors import BulkWriteError
 from reconcile.base.batched import batched
 from reconcile.base.errors import StoreUnavailable
 from reconcile.domain.model import EffectKey
-from reconcile.run.leases import IN_FLIGHT, Lease
+from reconcile.run import leases as leasing
+from reconcile.run.leases import Lease
 from reconcile.run.ports import Origin
 from reconcile.storefront.errors import store_errors
 from reconcile.storefront.ids import AT_ONCE, CHUNK
@@ -62,9 +63,9 @@ class MongoLeases:
         self._origin = origin
         self._ttl_ms = int(ttl * 1000)
         self._hold_ms = int(hold * 1000)
-        self._in_flight_ms = int((hold + IN_FLIGHT) * 1000)
+        self._in_flight_ms = int((hold + leasing.IN_FLIGHT) * 1000)
         #: Later than any instant in the document: a hold that is forgotten is a second enrollment.
-        self._purge = timedelta(seconds=max(ttl, hold + IN_FLIGHT)) + _PURGE_AFTER
+        self._purge = timedelta(seconds=max(ttl, hold + leasing.IN_FLIGHT)) + _PURGE_AFTER
         self._lock = threading.Lock()
         self._mine: dict[str, str] = {}  #: document id -> token, of what is taken and not given back
         self._server_ahead = 0.0  #: seconds; server clock minus our monotonic clock, when last read
@@ -147,15 +148,6 @@ class MongoLeases:
         mine = {"_id": {"$in": names}, "token": owner["token"]}
         yield from self._leases.find(mine, batch_size=AT_ONCE)
 
-    def fence(self, lease: Lease) -> bool:
-        """One compare-and-set by the server's clock: ours and not expired, or no write."""
-        mark = {**self._in_flight(self._hold_ms), "attempts": None}
-        with store_errors("checking a lease"):
-            result = self._leases.update_one(
-                {"_id": document_name(lease.key), "token": lease.token}, where(ahead("$expires_at"), mark)
-            )
-        return result.modified_count == 1
-
     def fence_all(self, attempts: Sequence[tuple[Lease, int]]) -> frozenset[EffectKey]:
         """One compare-and-set for each, in one round trip; a second one where some are not ours."""
         ours: set[EffectKey] = set()
@@ -185,10 +177,6 @@ class MongoLeases:
 
     def _in_flight(self, milliseconds: int) -> Document:
         return {"writing_until": from_now(milliseconds), "purge_at": self._purge_at()}
-
-    def hold(self, lease: Lease) -> datetime:
-        """Nobody writes for this key until then; others may look at once."""
-        return self.hold_all([lease])
 
     def hold_all(self, leases: Sequence[Lease]) -> datetime:
         """Nobody writes for these keys until then; others may look at once. One round trip."""
@@ -223,6 +211,12 @@ class MongoLeases:
             self._leases.update_many({**mine, "_id": {"$in": remembered}}, [{"$set": back}])
         self._leases.update_many(mine, where(ahead("$hold_until"), {**GIVEN_BACK, "owners": []}))
         self._leases.delete_many(mine)
+
+    def leave(self, leases: Sequence[Lease]) -> None:
+        """Prolong these no more; asks nobody."""
+        with self._lock:
+            for lease in leases:
+                self._mine.pop(document_name(lease.key), None)
 
     def renew(self) -> None:
         """Prolong what is ours and has not lapsed."""

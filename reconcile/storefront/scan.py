@@ -68,12 +68,17 @@ def _clauses() -> Iterator[tuple[Document, bool]]:
     known = ["failed", "pending", "retrying", "success"]
     yield _PAID | {status: {"$lt": known[0]}}, False
     for low, high in pairwise(known):
-        yield _PAID | {status: {"$gt": low, "$lt": high}}, False
-    yield _PAID | {status: {"$gt": known[-1]}}, False
+        yield _PAID | {status: {"$gte": _after(low), "$lt": high}}, False
+    yield _PAID | {status: {"$gte": _after(known[-1])}}, False
     for value in (False, None):
         yield _PAID | {status: "success", synced: value}, False
     for name in (None, ""):
         yield _PAID | {status: "success", synced: True, lms_id: name}, False
+
+
+def _after(word: str) -> str:
+    """The first text behind a word. Some servers walk all that equal the bound of a `$gt`."""
+    return word + "\0"
 
 
 CLAUSES: tuple[tuple[Document, bool], ...] = tuple(_clauses())

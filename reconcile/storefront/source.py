@@ -6,7 +6,7 @@ paid, unsynced orders, and `status: completed` of their retry jobs. Nothing else
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from reconcile.base import log
 from reconcile.base.batched import batched
 from reconcile.domain.identity import normalise_course, normalise_email
 from reconcile.domain.model import AnyEnrollment, EffectKey, Enrollment
-from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
+from reconcile.domain.shop_queue import ShopJob, ShopQueue
 from reconcile.domain.unmarked import Unmarked
 from reconcile.run.source import NO_TWINS, Fresh, Selection, WriteBack
 from reconcile.storefront.documents import sync_state
@@ -28,7 +28,7 @@ from reconcile.storefront.errors import store_errors
 from reconcile.storefront.ids import AT_ONCE, CHUNK, document_id, enrollment_id
 from reconcile.storefront.last_look import LastLook
 from reconcile.storefront.order_times import is_unmarked
-from reconcile.storefront.reading import PROJECTION, OrderReader, ids_named, orders_for, paid_ids
+from reconcile.storefront.reading import PROJECTION, OrderReader, ids_named, paid_ids
 from reconcile.storefront.retry_queue import RetryQueue
 from reconcile.storefront.scan import UNMARKED, Scan
 from reconcile.storefront.write_back import same_way, sync_update, sync_updates
@@ -43,6 +43,9 @@ _DOCUMENTS_OWN = frozenset({2, 14, 28, 52, 57, 121, 10334, 17419})
 
 #: By what we know again what we have written.
 _OUR_MARK = {"frappeSync.lastSyncAttempt": 1}
+
+#: Orders in one update, which looks up each one's values in a list: with more it looks for longer.
+_TOGETHER = 25
 
 #: Survives a crash of the server: nothing that matters is written without it.
 JOURNALED = WriteConcern(w="majority", j=True)
@@ -97,14 +100,6 @@ class MongoSource:
             return ()
         return tuple(dict.fromkeys(self._queue.orders_sent_as([normalise_email(selection.email)])))
 
-    def read_again(self, enrollment_id: str) -> tuple[AnyEnrollment | None, ShopJob]:
-        """Read one order and its retry job again, right before a write."""
-        # The worker syncs the order and then ends its job: read the other way round, one of them shows it.
-        job = self._queue.jobs_of([enrollment_id]).get(enrollment_id, NO_JOB)
-        with store_errors("reading an order"):
-            document = self._orders.find_one({"_id": document_id(enrollment_id)}, PROJECTION)
-        return (None if document is None else self._reader.read_one(document)), job
-
     def last_look(
         self, orders: Sequence[Enrollment], *, twins: Mapping[str, Sequence[str]] = NO_TWINS
     ) -> Mapping[str, Fresh]:
@@ -117,12 +112,6 @@ class MongoSource:
     def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
         """What the storefront's retry queue knows of these orders."""
         return self._queue.jobs_of(enrollment_ids)
-
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
-        """Paid orders for each key, synced ones included."""
-        with store_errors("reading orders"):
-            found = orders_for(self._orders, self._reader, set(keys), {"status": "paid"})
-        return {key: list(orders.values()) for key, orders in found.items()}
 
     def paid_twice(self, orders: Sequence[Enrollment]) -> Mapping[EffectKey, Sequence[Enrollment]]:
         """The paid orders where these learners and courses have several. Two round trips where none has."""
@@ -195,7 +184,8 @@ class MongoSource:
             alike.setdefault(same_way(item), []).append((document_id(item.enrollment_id), item))
         together = [
             UpdateMany({"_id": {"$in": [raw for raw, _ in each]}, "status": "paid"}, sync_updates(each))
-            for each in alike.values()
+            for those in alike.values()
+            for each in batched(those, _TOGETHER)
         ]
         took = self._bulk_write(together, items)
         rest = [item for item in items if item.enrollment_id not in took]

@@ -28,6 +28,7 @@ from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
 from reconcile.sandbox.shop.seed import Shop
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_history import close
 from tests.fakes.audit_samples import ELSEWHERE, NOON, REFUSED, enrollment, summary
 
@@ -273,7 +274,7 @@ class World:
                 name = f"visit-{enrollment_id}-{visit}"
                 log.open_run(summary(name), ELSEWHERE)
                 intent = Intent(run_id=name, enrollment=item, number=visit + 1, started_at=NOON)
-                log.finish(log.begin(intent), REFUSED, run_id=name, at=NOON)
+                finish(log, begin(log, intent), REFUSED, run_id=name, at=NOON)
                 close(log, name)
 
     def attempts(self) -> list[sqlite3.Row]:

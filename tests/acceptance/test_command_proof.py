@@ -34,7 +34,7 @@ def _past_runs(world: World, *days_ago: int) -> None:
             then = datetime.now(UTC) - timedelta(days=days)
             past = RunSummary(run_id=f"past-{days}", mode="apply", started_at=then)
             log.open_run(past, HERE)
-            log.record([record(id=f"order-{number}", run_id=past.run_id) for number in range(3)])
+            log.record([record(id=f"order-{days}-{number}", run_id=past.run_id) for number in range(3)])
             past.close(RunStatus.COMPLETED, at=then)
             log.close_run(past)
 

@@ -15,6 +15,7 @@ from reconcile.domain.model import Outcome, Reason, Verdict
 from reconcile.run.ports import Intent, Record
 from reconcile.sandbox.lms.faults import Fault
 from tests.acceptance.harness import World
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_history import close
 from tests.fakes.audit_samples import ELSEWHERE, NOON, enrollment, summary
 
@@ -107,13 +108,15 @@ def test_a_backlog_and_an_audit_of_the_version_before_come_back_by_themselves(wo
                 intent = Intent(
                     run_id=name, enrollment=item, number=number, started_at=NOON - timedelta(days=9)
                 )
-                log.finish(log.begin(intent), refused, run_id=name, at=NOON)
+                finish(log, begin(log, intent), refused, run_id=name, at=NOON)
             close(log, name)
         log.open_run(summary("run-3"), ELSEWHERE)
         log.record([Record(run_id="run-3", enrollment=item, action="give_up", verdict=exhausted, at=NOON)])
         close(log, "run-3")
     with closing(sqlite3.connect(world.audit_file)) as connection, connection:
-        connection.execute("ALTER TABLE attempts DROP COLUMN shop_tries")
+        connection.execute("DROP INDEX ix_attempts_locking")
+        for column in ("shop_tries", "lease_token", "never_sent"):
+            connection.execute(f"ALTER TABLE attempts DROP COLUMN {column}")
         connection.execute("ALTER TABLE runs DROP COLUMN unmarked")
         connection.execute("UPDATE alembic_version SET version_num = '0005'")
 

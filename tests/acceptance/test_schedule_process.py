@@ -96,7 +96,9 @@ def test_killed_in_the_middle_of_a_run_and_started_again(world: World) -> None:
     until(lambda: world.enrolls_asked() == 4)
     first.send(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
-    assert [row["outcome"] for row in world.attempts()] == [None] * 4
+    # Those in flight, and those that were checked ahead of them.
+    assert 4 <= len(world.attempts()) <= 6
+    assert {row["outcome"] for row in world.attempts()} == {None}
 
     world.lms.faults.clear()
     second = schedule(world, "second")

@@ -26,6 +26,7 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from reconcile.audit.log import open_audit
+from reconcile.run.checking import FRESH
 from reconcile.sandbox.lms.faults import Fault
 from reconcile.sandbox.lms.server import FrappeStandIn
 from reconcile.sandbox.lms.site import Site, load_site
@@ -156,7 +157,8 @@ class Shop:
         time.sleep(random.uniform(9.5, 13))
         order = self.checkout(email)
         self.storefront.webhook(order, dies_after="paid")
-        time.sleep(1.5 * PATIENCE)
+        # A write of ours leaves FRESH after its check was sent at most; then the LMS has PATIENCE to answer.
+        time.sleep(FRESH + PATIENCE + 0.5)
         self.late.members.add(email)
         self.database.retry_jobs.insert_one(
             {

@@ -10,7 +10,6 @@ import pytest
 
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import (
-    DUPLICATE_PAYMENT,
     NO_HISTORY,
     EffectKey,
     OpenWrite,
@@ -98,7 +97,6 @@ class AuditGroupContract:
     def test_nothing_is_begun_or_ended_for_nobody(self, log: AuditLog) -> None:
         assert list(log.begin_all([], held_since=NOON)) == []
         log.finish_all([], run_id="nobody")
-        assert log.busy_elsewhere([], run_id="nobody") == frozenset()
 
     def test_a_group_is_begun_whole_or_not_at_all(self, two: AuditLog) -> None:
         with pytest.raises(AuditUnavailable):
@@ -125,19 +123,6 @@ class AuditGroupContract:
 
         found = two.history(["order-1", "order-2"])
         assert {history.last_outcome for history in found.values()} == {Outcome.ENROLLED}
-
-    def test_a_group_remembers_what_single_ones_do(self, two: AuditLog) -> None:
-        flagged = replace(leased(), flags=frozenset({DUPLICATE_PAYMENT}))
-        numbers = begun(two, flagged, leased("order-2", member="other@example.com"))
-        two.finish_all([ended(number, REFUSED) for number in numbers], run_id=MINE)
-        alone = two.begin(leased("order-3", member="third@example.com"))
-        two.finish(alone, REFUSED, run_id=MINE, at=NOON)
-
-        found = two.history(["order-1", "order-2", "order-3"])
-
-        same = {replace(history, newest=None) for history in found.values()}
-        assert len(same) == 1
-        assert (found["order-1"].visits, found["order-1"].writes) == (1, 1)
 
     def test_another_run_ends_what_the_dead_have_left(self, two: AuditLog) -> None:
         numbers = begun(two, leased(), leased("order-2"))
@@ -174,29 +159,6 @@ class AuditGroupContract:
         assert first is not None
         assert under_way is not None
         assert two.history(["order-1"])["order-1"].newest == under_way > first
-
-    def test_pairs_are_busy_while_another_running_run_has_them_open(self, two: AuditLog) -> None:
-        other = EffectKey("learner@example.com", "another-course")
-        (number,) = begun(two, leased())
-
-        assert two.busy_elsewhere([KEY, other], run_id=THEIRS) == {KEY}
-        assert two.busy_elsewhere([KEY, other], run_id=MINE) == frozenset()
-
-        two.finish_all([ended(number, UNANSWERED)], run_id=MINE)
-        assert two.busy_elsewhere([KEY], run_id=THEIRS) == frozenset()
-
-        begun(two, leased())
-        assert two.busy_elsewhere([KEY], run_id=THEIRS) == {KEY}
-        bury(two)
-        assert two.busy_elsewhere([KEY], run_id=THEIRS) == frozenset()
-
-    def test_many_pairs_are_asked_for_at_once(self, two: AuditLog) -> None:
-        people = [f"{number}@example.com" for number in range(1203)]
-        begun(two, *(leased(person, member=person) for person in people[::2]))
-
-        busy = two.busy_elsewhere([EffectKey(person, "clinical-ai") for person in people], run_id=THEIRS)
-
-        assert {key.member for key in busy} == set(people[::2])
 
     # --- never sent ---------------------------------------------------------------------------------
 

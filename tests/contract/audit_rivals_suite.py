@@ -135,6 +135,17 @@ class AuditRivalsContract:
 
         assert [number is None for number in numbers] == [False, True]
 
+    def test_many_pairs_are_told_apart_at_once(self, two: AuditLog) -> None:
+        people = [f"{number}@example.com" for number in range(1203)]
+        begun(two, *(leased(person, member=person) for person in people[::2]))
+        others = [enrollment(f"other of {person}", member=person) for person in people]
+
+        left_out = two.record([replace(record(THERE, run_id=THEIRS), enrollment=order) for order in others])
+        numbers = begun(two, *(leased(person, run_id=THEIRS, member=person) for person in people))
+
+        assert left_out == {order.id for order in others[::2]}
+        assert [number is None for number in numbers] == [True, False] * 601 + [True]
+
     def test_of_two_runs_at_once_exactly_one_gets_the_pair(self, two: AuditLog) -> None:
         def take(run_id: str, turn: int) -> Callable[[], object]:
             person = f"{turn}@example.com"

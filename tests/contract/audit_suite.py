@@ -24,6 +24,7 @@ from reconcile.domain.model import (
 )
 from reconcile.run.ports import AuditLog, Origin, Record
 from reconcile.run.summary import RunStatus
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_samples import (
     ELSEWHERE,
     ENROLLED,
@@ -146,9 +147,9 @@ class AuditLogContract:
     # --- attempts and history --------------------------------------------------------------
 
     def test_access_was_given_where_we_have_enrolled(self, running: AuditLog) -> None:
-        running.finish(running.begin(intent("given")), ENROLLED, run_id="run-1", at=NOON)
-        running.finish(running.begin(intent("refused")), REFUSED, run_id="run-1", at=NOON)
-        running.begin(intent("open"))
+        finish(running, begin(running, intent("given")), ENROLLED, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent("refused")), REFUSED, run_id="run-1", at=NOON)
+        begin(running, intent("open"))
 
         assert running.given_access(["given", "refused", "open", "stranger"]) == {"given"}
         assert running.given_access([]) == frozenset()
@@ -159,17 +160,17 @@ class AuditLogContract:
 
     def test_an_intent_needs_its_run(self, log: AuditLog) -> None:
         with pytest.raises(AuditUnavailable):
-            log.begin(intent())
+            begin(log, intent())
 
     def test_attempts_are_numbered_upwards(self, running: AuditLog) -> None:
-        ids = [running.begin(intent(f"order-{n}")) for n in range(3)]
+        ids = [begin(running, intent(f"order-{n}")) for n in range(3)]
 
         assert ids == sorted(set(ids))
 
     def test_a_visit_is_a_run_whatever_it_wrote(self, running: AuditLog) -> None:
         for number, verdict in enumerate((REFUSED, EXCUSED, REFUSED)):
             started = replace(intent(), number=number + 1, started_at=NOON + number * timedelta(seconds=2))
-            running.finish(running.begin(started), verdict, run_id="run-1", at=NOON)
+            finish(running, begin(running, started), verdict, run_id="run-1", at=NOON)
         running.record([replace(record(), at=NOON + timedelta(minutes=1))])
 
         history = running.history(["order-1"])["order-1"]
@@ -180,11 +181,11 @@ class AuditLogContract:
         assert history.last_said_at == NOON + timedelta(minutes=1)
 
         running.open_run(summary("run-2"), HERE)
-        running.finish(running.begin(intent(run_id="run-2")), REFUSED, run_id="run-2", at=NOON)
+        finish(running, begin(running, intent(run_id="run-2")), REFUSED, run_id="run-2", at=NOON)
         assert running.history(["order-1"])["order-1"].visits == 2
 
     def test_a_visit_that_the_lms_is_to_blame_for_does_not_count(self, running: AuditLog) -> None:
-        running.finish(running.begin(intent()), EXCUSED, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent()), EXCUSED, run_id="run-1", at=NOON)
 
         history = running.history(["order-1"])["order-1"]
 
@@ -192,14 +193,14 @@ class AuditLogContract:
 
     def test_what_is_skipped_leaves_no_mark_in_the_order(self, running: AuditLog) -> None:
         skipped = Verdict(outcome=Outcome.SKIPPED, reason=Reason.TOO_NEW)
-        running.finish(running.begin(intent()), REFUSED, run_id="run-1", at=NOON)
-        running.finish(running.begin(intent()), skipped, run_id="run-1", at=NOON + timedelta(hours=1))
+        finish(running, begin(running, intent()), REFUSED, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent()), skipped, run_id="run-1", at=NOON + timedelta(hours=1))
 
         assert running.history(["order-1"])["order-1"].last_said_at == NOON
 
     def test_that_visits_are_used_up_leaves_no_mark_in_the_order_either(self, running: AuditLog) -> None:
         exhausted = Verdict(outcome=Outcome.FAILED, reason=Reason.EXHAUSTED)
-        running.finish(running.begin(intent()), REFUSED, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent()), REFUSED, run_id="run-1", at=NOON)
         running.record([replace(record(exhausted), at=NOON + timedelta(hours=1))])
 
         assert running.history(["order-1"])["order-1"].last_said_at == NOON
@@ -218,21 +219,21 @@ class AuditLogContract:
     def test_writes_blamed_on_the_lms_are_counted_apart(
         self, running: AuditLog, verdict: Verdict, excused: int
     ) -> None:
-        running.finish(running.begin(intent()), verdict, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent()), verdict, run_id="run-1", at=NOON)
 
         assert running.history(["order-1"])["order-1"].excused == excused
 
     def test_an_excuse_is_disproved_when_somebody_is_enrolled_after_it(self, running: AuditLog) -> None:
-        running.finish(running.begin(intent("other")), ENROLLED, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent("other")), ENROLLED, run_id="run-1", at=NOON)
         for _ in range(2):
-            running.finish(running.begin(intent()), EXCUSED, run_id="run-1", at=NOON)
+            finish(running, begin(running, intent()), EXCUSED, run_id="run-1", at=NOON)
         history = running.history(["order-1"])["order-1"]
         assert (history.excused, history.disproved) == (2, 0)
 
-        running.finish(running.begin(intent("other")), REFUSED, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent("other")), REFUSED, run_id="run-1", at=NOON)
         assert running.history(["order-1"])["order-1"].disproved == 0
-        running.finish(running.begin(intent("other")), ENROLLED, run_id="run-1", at=NOON)
-        running.finish(running.begin(intent()), EXCUSED, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent("other")), ENROLLED, run_id="run-1", at=NOON)
+        finish(running, begin(running, intent()), EXCUSED, run_id="run-1", at=NOON)
 
         history = running.history(["order-1"])["order-1"]
         assert (history.excused, history.disproved) == (3, 2)
@@ -243,43 +244,43 @@ class AuditLogContract:
         assert running.history(["order-1"])["order-1"].excused == 0
 
     def test_an_attempt_keeps_its_first_end(self, running: AuditLog) -> None:
-        attempt_id = running.begin(intent())
-        running.finish(attempt_id, ENROLLED, run_id="run-1", at=NOON)
+        attempt_id = begin(running, intent())
+        finish(running, attempt_id, ENROLLED, run_id="run-1", at=NOON)
 
-        running.finish(attempt_id, REFUSED, run_id="run-1", at=NOON + timedelta(hours=1))
+        finish(running, attempt_id, REFUSED, run_id="run-1", at=NOON + timedelta(hours=1))
 
         assert running.history(["order-1"])["order-1"].last_outcome is Outcome.ENROLLED
 
     def test_an_unknown_attempt_cannot_be_finished(self, running: AuditLog) -> None:
         with pytest.raises(AuditUnavailable):
-            running.finish(4711, ENROLLED, run_id="run-1", at=NOON)
+            finish(running, 4711, ENROLLED, run_id="run-1", at=NOON)
 
     def test_an_unknown_run_finishes_nothing(self, running: AuditLog) -> None:
-        attempt_id = running.begin(intent())
+        attempt_id = begin(running, intent())
 
         with pytest.raises(AuditUnavailable):
-            running.finish(attempt_id, ENROLLED, run_id="nobody", at=NOON)
+            finish(running, attempt_id, ENROLLED, run_id="nobody", at=NOON)
 
         assert running.history(["order-1"])["order-1"].last_outcome is None
 
     def test_another_run_finishes_what_a_dead_one_has_left(self, running: AuditLog) -> None:
-        attempt_id = running.begin(intent())
+        attempt_id = begin(running, intent())
         crash(running)
         running.open_run(summary("run-2"), HERE)
 
-        running.finish(attempt_id, ENROLLED, run_id="run-2", at=NOON)
+        finish(running, attempt_id, ENROLLED, run_id="run-2", at=NOON)
 
         assert list(running.open_attempts()) == []
 
     def test_an_attempt_under_way_is_not_left_open(self, running: AuditLog) -> None:
-        running.begin(intent())
+        begin(running, intent())
 
         assert running.history(["order-1"])["order-1"].open_attempt is None
         assert list(running.open_attempts()) == []
 
     def test_an_attempt_of_a_dead_run_is_left_open_until_finished(self, running: AuditLog) -> None:
-        running.finish(running.begin(intent()), REFUSED, run_id="run-1", at=NOON)
-        attempt_id = running.begin(intent(number=2))
+        finish(running, begin(running, intent()), REFUSED, run_id="run-1", at=NOON)
+        attempt_id = begin(running, intent(number=2))
         crash(running)
 
         history = running.history(["order-1"])["order-1"]
@@ -290,7 +291,7 @@ class AuditLogContract:
         assert (left.attempt_id, left.enrollment_id, left.started_at) == (attempt_id, "order-1", NOON)
         assert left.key == EffectKey("learner@example.com", "clinical-ai")
 
-        running.finish(attempt_id, ENROLLED, run_id="run-1", at=NOON)
+        finish(running, attempt_id, ENROLLED, run_id="run-1", at=NOON)
 
         history = running.history(["order-1"])["order-1"]
         assert (history.visits, history.open_attempt, history.last_outcome) == (1, None, Outcome.ENROLLED)
@@ -298,7 +299,7 @@ class AuditLogContract:
 
     def test_a_visit_left_open_counts(self, running: AuditLog) -> None:
         """Its write may have been made."""
-        running.begin(intent())
+        begin(running, intent())
         assert running.history(["order-1"])["order-1"].visits == 0
         crash(running)
 
@@ -306,8 +307,8 @@ class AuditLogContract:
         assert (history.visits, history.added) == (1, 0)
 
     def test_of_several_open_attempts_the_newest_is_named(self, running: AuditLog) -> None:
-        running.begin(intent())
-        newest = running.begin(intent(number=2))
+        begin(running, intent())
+        newest = begin(running, intent(number=2))
         crash(running)
 
         assert running.history(["order-1"])["order-1"].open_attempt == newest
@@ -348,9 +349,9 @@ class AuditLogContract:
         def work(worker: int) -> None:
             try:
                 for turn in range(5):
-                    attempt_id = running.begin(intent(f"order-{worker}-{turn}"))
+                    attempt_id = begin(running, intent(f"order-{worker}-{turn}"))
                     numbers.append(attempt_id)
-                    running.finish(attempt_id, ENROLLED, run_id="run-1", at=NOON)
+                    finish(running, attempt_id, ENROLLED, run_id="run-1", at=NOON)
             except Exception as error:  # noqa: BLE001  # shown below
                 problems.append(error)
 

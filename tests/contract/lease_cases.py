@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from reconcile.run.leases import Leases
+from reconcile.run.leases import Lease, Leases
 from reconcile.run.ports import Origin
 from reconcile.storefront.leases import MongoLeases
 from tests.fakes.world import FakeClock, FakeLeases
@@ -25,6 +25,11 @@ class Case:
     mine: Leases
     theirs: Leases
     wait: Callable[[float], None]
+
+
+def fenced(leases: Leases, lease: Lease, attempt: int = 1) -> bool:
+    """Whether it is still theirs, right before a write."""
+    return leases.fence_all([(lease, attempt)]) == {lease.key}
 
 
 def cases(request: pytest.FixtureRequest, *, ttl: float, hold: float) -> Iterator[Case]:

@@ -64,7 +64,7 @@ def test_what_was_fenced_may_be_in_flight_for_longer_than_the_hold(case: Case) -
 
     until = case.theirs.take([KEY], "r2")[KEY].hold_until
     assert until is not None
-    left = (until - (case.mine.hold(lease) - timedelta(seconds=HOLD))).total_seconds()
+    left = (until - (case.mine.hold_all([lease]) - timedelta(seconds=HOLD))).total_seconds()
     assert HOLD + IN_FLIGHT - 5 < left <= HOLD + IN_FLIGHT + 1
 
 
@@ -169,15 +169,6 @@ def test_keeping_the_owners_of_a_lease_without_any_keeps_nothing(case: Case) -> 
     case.mine.release([taken(case, "r1")], keep_owners=[KEY])
 
     assert taken(case, "r2").owners == ()
-
-
-def test_a_fence_that_names_no_attempt_leaves_nothing_that_could_be_proven(case: Case) -> None:
-    first = taken(case, "r1")
-    assert case.mine.fence(first)
-    assert case.mine.fence_all([(first, 1)]) == {KEY}
-    died(case, "r1")
-
-    assert case.theirs.take([KEY], "r2")[KEY].owners == ()
 
 
 def test_of_two_that_take_over_one_wins_and_sees_the_owner(case: Case) -> None:

@@ -14,7 +14,7 @@ from pymongo.database import Database
 from reconcile.domain.model import EffectKey
 from reconcile.storefront import leases as mongo_leases
 from reconcile.storefront.leases import MongoLeases
-from tests.contract.lease_cases import ORIGIN, Case, cases
+from tests.contract.lease_cases import ORIGIN, Case, cases, fenced
 
 TTL, HOLD = 0.6, 1.2
 KEYS = [EffectKey(f"m{number}@example.com", "python-basics") for number in range(5)]
@@ -47,15 +47,15 @@ def test_a_lapsed_lease_may_be_taken_over_and_fences_its_old_owner(case: Case) -
     theirs = case.theirs.take(KEYS[:1], "r2")
 
     assert set(theirs) == set(KEYS[:1])
-    assert not case.mine.fence(mine[KEYS[0]])
-    assert case.theirs.fence(theirs[KEYS[0]])
+    assert not fenced(case.mine, mine[KEYS[0]])
+    assert fenced(case.theirs, theirs[KEYS[0]])
 
 
 def test_a_lapsed_lease_fences_even_when_nobody_took_it(case: Case) -> None:
     mine = case.mine.take(KEYS[:1], "r1")
     case.wait(TTL + 0.1)
 
-    assert not case.mine.fence(mine[KEYS[0]])
+    assert not fenced(case.mine, mine[KEYS[0]])
 
 
 def test_renewing_keeps_a_lease(case: Case) -> None:
@@ -65,7 +65,7 @@ def test_renewing_keeps_a_lease(case: Case) -> None:
         case.mine.renew()
 
     assert case.theirs.take(KEYS[:1], "r2") == {}
-    assert case.mine.fence(mine[KEYS[0]])
+    assert fenced(case.mine, mine[KEYS[0]])
 
 
 def test_releasing_a_lease_that_was_taken_over_leaves_the_new_owner_alone(case: Case) -> None:
@@ -74,13 +74,13 @@ def test_releasing_a_lease_that_was_taken_over_leaves_the_new_owner_alone(case: 
     theirs = case.theirs.take(KEYS[:1], "r2")
     case.mine.release(list(mine.values()))
 
-    assert case.theirs.fence(theirs[KEYS[0]])
+    assert fenced(case.theirs, theirs[KEYS[0]])
 
 
 def test_an_unanswered_write_is_on_hold_for_everybody(case: Case) -> None:
     mine = case.mine.take(KEYS[:1], "r1")
-    assert case.mine.fence(mine[KEYS[0]])
-    case.mine.hold(mine[KEYS[0]])
+    assert fenced(case.mine, mine[KEYS[0]])
+    case.mine.hold_all([mine[KEYS[0]]])
     case.mine.release(list(mine.values()))
 
     theirs = case.theirs.take(KEYS[:1], "r2")
@@ -96,7 +96,7 @@ def test_an_unanswered_write_is_on_hold_for_everybody(case: Case) -> None:
 
 def test_an_answered_write_leaves_no_hold(case: Case) -> None:
     mine = case.mine.take(KEYS[:1], "r1")
-    assert case.mine.fence(mine[KEYS[0]])
+    assert fenced(case.mine, mine[KEYS[0]])
     case.mine.release(list(mine.values()))
 
     assert case.theirs.take(KEYS[:1], "r2")[KEYS[0]].hold_until is None
@@ -104,13 +104,13 @@ def test_an_answered_write_leaves_no_hold(case: Case) -> None:
 
 def test_what_the_dead_had_in_flight_stays_on_hold_and_the_rest_is_free(case: Case) -> None:
     mine = case.mine.take(KEYS[:2], "r1")
-    assert case.mine.fence(mine[KEYS[0]])
+    assert fenced(case.mine, mine[KEYS[0]])
     case.theirs.take_over(["r1"])
 
     theirs = case.theirs.take(KEYS[:2], "r2")
     assert theirs[KEYS[0]].hold_until is not None
     assert theirs[KEYS[1]].hold_until is None
-    assert not case.mine.fence(mine[KEYS[1]])
+    assert not fenced(case.mine, mine[KEYS[1]])
 
 
 def test_peeking_takes_nothing(case: Case) -> None:
@@ -165,7 +165,7 @@ def test_leases_taken_after_the_machine_slept_are_not_born_expired(
 
     taken = leases.take(KEYS[1:3], "after")
 
-    assert all(leases.fence(lease) for lease in taken.values())
+    assert all(fenced(leases, lease) for lease in taken.values())
 
 
 def test_a_hold_is_as_long_as_it_is_also_after_the_machine_slept(
@@ -173,7 +173,7 @@ def test_a_hold_is_as_long_as_it_is_also_after_the_machine_slept(
 ) -> None:
     leases = MongoLeases(database, origin=ORIGIN, ttl=TTL, hold=HOLD)
     lease = leases.take(KEYS[:1], "before")[KEYS[0]]
-    leases.hold(lease)
+    leases.hold_all([lease])
     leases.release([lease])
     monkeypatch.setattr(mongo_leases, "time", _Behind(seconds=3600))
 
@@ -202,9 +202,9 @@ def test_no_document_goes_before_its_hold_is_over(database: Database[dict[str, A
 
     for step in (
         leases.renew,
-        lambda: leases.fence(taken),
+        lambda: fenced(leases, taken),
         lambda: leases.fence_all([(taken, 1)]),
-        lambda: leases.hold(taken),
+        lambda: leases.hold_all([taken]),
     ):
         (document,) = database["reconcile_leases"].find()
         known = [document[name] for name in instants if document.get(name) is not None]
@@ -229,7 +229,7 @@ def test_a_host_outside_utc_takes_leases_that_last_as_long(
         leases = MongoLeases(database, origin=ORIGIN, ttl=60.0, hold=60.0)
         (taken,) = leases.take(KEYS[:1], "r1").values()
 
-        assert leases.fence(taken)
+        assert fenced(leases, taken)
         (document,) = database.reconcile_leases.find()
         left = document["expires_at"] - datetime.now(UTC)
         assert timedelta(seconds=50) < left <= timedelta(seconds=61)

@@ -83,35 +83,9 @@ def test_a_selection(case: Case) -> None:
     assert len(list(case.source.scan(Selection(limit=2)))) == 2
 
 
-def test_reading_again(case: Case) -> None:
-    there, job = case.source.read_again("e1")
-    assert there is not None
-    assert (there.paid, there.sync.is_synced, job) == (True, False, NO_JOB)
-    synced, _ = case.source.read_again("e3")
-    assert synced is not None
-    assert synced.sync.is_synced
-    pending, _ = case.source.read_again("e4")
-    assert pending is not None
-    assert not pending.paid
-    assert case.source.read_again("e99") == (None, NO_JOB)
-
-
 def test_nobody_has_a_job_where_there_is_no_queue(case: Case) -> None:
     assert case.source.shop_jobs(["e1", "e2"]) == {}
     assert case.source.shop_queue(NOON) == ShopQueue()
-
-
-def test_paid_orders(case: Case) -> None:
-    twice = EffectKey("a@example.com", "python-basics")
-    once = EffectKey("c@example.com", "python-basics")
-    never = EffectKey("d@example.com", "python-basics")
-
-    found = case.source.paid_orders([twice, once, never])
-
-    assert {key: sorted(order.id for order in orders) for key, orders in found.items()} == {
-        twice: ["e1", "e5"],
-        once: ["e3"],
-    }
 
 
 def test_what_is_paid_and_was_never_marked(case: Case) -> None:
@@ -262,7 +236,6 @@ def test_who_has_paid_twice(case: Case) -> None:
         EffectKey("a@example.com", "python-basics"): ["e1", "e5"],
         EffectKey("c@example.com", "python-basics"): ["e3", "s1"],
     }
-    assert found[orders[0].key] == case.source.paid_orders([orders[0].key])[orders[0].key]
     assert case.source.paid_twice([]) == {}
 
 

@@ -1,6 +1,6 @@
 """Fault injection as decorators: a port that sends its own process a signal around its n-th call.
 
-Product code is untouched. Two kinds of steps: a port's method (`audit.begin`), and a command on
+Product code is untouched. Two kinds of steps: a port's method (`audit.begin_all`), and a command on
 MongoDB's wire (`mongodb.update enrollments`), for what happens inside one port method.
 """
 
@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,23 +30,28 @@ PORTS: dict[str, type] = {
 }
 BEFORE, AFTER = "before", "after"
 WIRE = "mongodb"
+#: Seconds until the signal has come for certain, where the process lives on.
+_MOMENT = {signal.SIGSTOP: 0.2, signal.SIGTERM: 0.1}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """Before or after the n-th call of one step."""
+    """Before or after the n-th call of one step; with `since`, counted from when that point was reached."""
 
-    step: str  #: "audit.begin", or "mongodb.update enrollments"
+    step: str  #: "audit.begin_all", or "mongodb.update enrollments"
     when: str
     nth: int = 1
+    since: Point | None = None
 
     def __str__(self) -> str:
-        return f"{self.step}:{self.when}:{self.nth}"
+        own = f"{self.step}:{self.when}:{self.nth}"
+        return own if self.since is None else f"{self.since}>{own}"
 
     @classmethod
     def read(cls, text: str) -> Point:
-        step, when, nth = text.rsplit(":", 2)
-        return cls(step=step, when=when, nth=int(nth))
+        since, _, own = text.rpartition(">")
+        step, when, nth = own.rsplit(":", 2)
+        return cls(step=step, when=when, nth=int(nth), since=cls.read(since) if since else None)
 
 
 def steps_of_the_ports() -> set[str]:
@@ -61,25 +65,34 @@ def steps_of_the_ports() -> set[str]:
 
 
 class Trap:
-    """Springs once, when the process reaches its point: the signal is SIGKILL, or SIGSTOP to pause."""
+    """Springs once, when the process reaches its point.
+
+    The signal is SIGKILL, SIGSTOP to pause, or SIGTERM to ask for an end.
+    """
 
     def __init__(self, point: Point | None, *, number: signal.Signals = signal.SIGKILL) -> None:
-        self._point = point
+        self._points: list[Point] = []  #: the last one first
+        while point is not None:
+            self._points.append(point)
+            point = point.since
         self._number = number
-        self._reached: Counter[str] = Counter()
+        self._reached = 0
         self._lock = threading.Lock()
 
     def reach(self, step: str, when: str) -> None:
-        point = self._point
-        if point is None or (step, when) != (point.step, point.when):
-            return
         with self._lock:
-            self._reached[step] += 1
-            sprung = self._reached[step] == point.nth
-            if sprung:
+            point = self._points[-1] if self._points else None
+            if point is None or (step, when) != (point.step, point.when):
+                return
+            self._reached += 1
+            if self._reached < point.nth:
+                return
+            self._reached = 0
+            self._points.pop()
+            if not self._points:
                 os.kill(os.getpid(), self._number)
                 # A signal to oneself may come a moment later: no thread may slip past meanwhile.
-                time.sleep(0.2 if self._number is signal.SIGSTOP else 60)
+                time.sleep(_MOMENT.get(self._number, 60))
 
 
 class Crashing:

@@ -1,10 +1,11 @@
 """One ordinary `reconcile run` in a process of its own, with a trap in it where the environment says.
 
 Settings come from the environment, as for the real command. Beside them:
-CRASH_AT    a point, such as `audit.begin:after:1`; without it the run is left in peace
-CRASH_HOW   SIGKILL, or SIGSTOP to be paused instead
+CRASH_AT    a point, such as `audit.begin_all:after:1`; without it the run is left in peace
+CRASH_HOW   SIGKILL; SIGSTOP to be paused, or SIGTERM to be asked to end instead
 CRASH_HOST  the host name to go by: the audit and the leases take this for another machine
 CRASH_DRAIN seconds that a drain may take
+CRASH_IN_FLIGHT  seconds by which fences outlast the hold; few, unless it says otherwise
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pymongo import monitoring
 from reconcile.app.build import build
 from reconcile.base import log
 from reconcile.cli import context
+from reconcile.run import leases
 from reconcile.run.reconciler import Reconciler
 from reconcile.settings import Settings
 from tests.crash.crashing import Point, Trap, WireTrap, trapped
@@ -31,6 +33,7 @@ def main() -> int:
         socket.gethostname = lambda: host
     if seconds := os.environ.get("CRASH_DRAIN"):
         context.DRAIN_SECONDS = float(seconds)
+    leases.IN_FLIGHT = float(os.environ.get("CRASH_IN_FLIGHT", "0.2"))
     at = os.environ.get("CRASH_AT")
     number = signal.Signals[os.environ.get("CRASH_HOW", "SIGKILL")]
     trap = Trap(Point.read(at) if at else None, number=number)

@@ -22,7 +22,9 @@ from tests.crash.forks import ForkServer
 from tests.crash.world import ORDERS, Asked, World, new_world
 
 #: Seconds; longer than one run takes here.
-HOLD = 3.0
+HOLD = 6.0
+#: Learners that are fenced together: three round trips ahead.
+AHEAD = 3
 SAM = promises.pair_of(ORDERS["plain"])
 PLAIN = ORDERS["plain"]["_id"]
 
@@ -37,8 +39,12 @@ class Killer:
         self._late = late
         self._started = threading.Event()
         world.on_enroll = self._strike
-        hold = {"RECONCILE_AMBIGUOUS_HOLD": f"{HOLD}s", "RECONCILE_CONCURRENCY": "1"}
-        self._victim = forks.start(world.environment | hold, folder=world.folder)
+        world.environment |= {
+            "RECONCILE_AMBIGUOUS_HOLD": f"{HOLD}s",
+            "RECONCILE_CONCURRENCY": "1",
+            "RECONCILE_BATCH": "1",
+        }
+        self._victim = forks.start(world.environment, folder=world.folder)
         self._started.set()
 
     def _strike(self, asked: Asked) -> None:
@@ -54,7 +60,7 @@ class Killer:
         return self._victim.wait()
 
     def outlast_the_hold(self) -> None:
-        time.sleep(max(0.0, self.killed_at + HOLD + 0.1 - time.monotonic()))
+        time.sleep(max(0.0, self.killed_at + HOLD + 0.4 - time.monotonic()))
 
 
 @contextmanager
@@ -71,11 +77,15 @@ def killed_in_flight(
 
 
 def it_is_on_hold(world: World) -> None:
-    """Nothing was concluded about sam: not asked again, attempt open, order as it was."""
+    """Nothing was concluded about sam: not asked again, attempt open, order as it was.
+
+    So it is with the few that were fenced together with sam: their requests may have been sent as well.
+    """
     assert world.times_asked()[SAM] == 1
     assert world.documents()[PLAIN] == world.before[PLAIN]
     unfinished = [row["enrollment_id"] for row in world.attempts() if row["finished_at"] is None]
-    assert unfinished == [str(PLAIN)]
+    assert str(PLAIN) in unfinished
+    assert len(unfinished) <= AHEAD
 
 
 @pytest.mark.parametrize("via", ["confirm_payment", "rest"])

@@ -1,16 +1,18 @@
 """What changes while a run is at work: orders refunded or synced under its hands, answers that name nobody.
 
-P3: an order's status is read again right before its write, and the write-back is guarded. P2: no
-`success` without an id that the LMS has for that very learner and course.
+P3: an order is read again right before its write (two seconds at most), and the write-back is guarded.
+P2: no `success` without an id that the LMS has for that very learner and course.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from reconcile.run.checking import FRESH
 from reconcile.sandbox.lms.answers import Answer, dumped
 from reconcile.sandbox.lms.calls import describe
 from reconcile.sandbox.lms.faults import Fault
@@ -26,17 +28,21 @@ VIA = ("confirm_payment", "rest")
 @pytest.fixture(params=VIA)
 def world(request: pytest.FixtureRequest, mongo: EmbeddedMongo, tmp_path: Path) -> Iterator[World]:
     with new_world(mongo, tmp_path / "world", name=f"last_look_{request.param}", via=request.param) as world:
-        world.environment["RECONCILE_CONCURRENCY"] = "1"
+        world.environment |= {"RECONCILE_CONCURRENCY": "1", "RECONCILE_BATCH": "1"}
         yield world
 
 
 def change_all_orders_at_the_first_write(world: World, change: Document) -> None:
-    """While the first request is in flight, every unsynced order becomes another one."""
+    """While the first request is in flight, every unsynced order becomes another one.
+
+    The request takes longer than a check counts: those that were checked with it must be read again.
+    """
 
     def strike(asked: Asked) -> None:
         if len(world.asked) == 1:
             world.database["enrollments"].update_many({"frappeSync.synced": False}, {"$set": change})
             world.before = world.documents()
+            time.sleep(FRESH + 0.2)
 
     world.on_enroll = strike
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import sqlite3
 import tempfile
@@ -28,6 +29,7 @@ from reconcile.sandbox.lms.site import Site, load_site
 from reconcile.sandbox.mongo.server import EmbeddedMongo
 from reconcile.sandbox.servers import KEY
 from reconcile.storefront.documents import parse_enrollment
+from tests.fakes.attempts import begin
 
 Document = dict[str, Any]
 Pair = tuple[str, str]
@@ -103,7 +105,7 @@ def audit_with_a_past() -> bytes:
             audit.open_run(RunSummary(run_id=FORMER_RUN, mode="apply", started_at=LONG_AGO), gone)
             for name in ("interrupted", "left over"):
                 intent = Intent(run_id=FORMER_RUN, enrollment=parsed(name), number=1, started_at=LONG_AGO)
-                audit.begin(intent)
+                begin(audit, intent)
         return path.read_bytes()
 
 
@@ -116,10 +118,17 @@ def parsed(name: str) -> Enrollment:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One request to enroll, as the LMS saw it come in."""
+    """One learner that a request was to enroll, as the LMS saw it come in."""
 
     pair: Pair
     recorded: frozenset[str]  #: the orders with an open attempt in the audit at that moment
+
+
+def _pairs_of(call: Call) -> list[Pair]:
+    """Whom a request is to enroll: one, or those of a batch."""
+    if call.operation != "insert_many":
+        return [(call.member or "", call.course or "")]
+    return [(doc["member"], doc["course"]) for doc in ast.literal_eval(call.members)]
 
 
 @dataclass
@@ -142,15 +151,14 @@ class World:
 
     def _witness(self, call: Call) -> None:
         self._note(call)
-        if call.operation.startswith("enroll"):
+        if call.operation.startswith("enroll") or call.operation == "insert_many":
             open_now = self.rows("SELECT enrollment_id FROM attempts WHERE finished_at IS NULL")
-            asked = Asked(
-                pair=(call.member or "", call.course or ""),
-                recorded=frozenset(row["enrollment_id"] for row in open_now),
-            )
+            recorded = frozenset(row["enrollment_id"] for row in open_now)
+            asked = [Asked(pair=pair, recorded=recorded) for pair in _pairs_of(call)]
             with self._lock:
-                self.asked.append(asked)
-            self.on_enroll(asked)
+                self.asked += asked
+            for each in asked:
+                self.on_enroll(each)
 
     @property
     def audit_path(self) -> Path:

@@ -13,13 +13,11 @@ from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.interventions import Intervention, InterventionKind
 from reconcile.domain.model import (
     NO_HISTORY,
-    EffectKey,
     Enrollment,
     History,
     OpenWrite,
     Outcome,
     Reason,
-    Verdict,
 )
 from reconcile.run.ports import End, Intent, OpenAttempt, Origin, RecentRun, Record
 from reconcile.run.summary import RunStatus, RunSummary
@@ -90,32 +88,31 @@ class InMemoryAuditLog:
             given = [row for row in self.attempts.values() if row.verdict and row.verdict.outcome in ours]
         return frozenset(row.enrollment.id for row in given) & frozenset(enrollment_ids)
 
-    def begin(self, intent: Intent) -> int:
-        with self._lock:
-            return self._append(
-                Attempt(
-                    attempt_id=next(self._ids),
-                    run_id=intent.run_id,
-                    enrollment=intent.enrollment,
-                    number=intent.number,
-                    action="enroll",
-                    started_at=intent.started_at,
-                    flags=intent.flags,
-                    lease_token=intent.lease_token,
-                )
-            )
-
     def begin_all(self, intents: Sequence[Intent], *, held_since: datetime) -> Sequence[int | None]:
         with self._lock:
             self._require(all(intent.run_id in self.runs for intent in intents), "no such run")
             return [
-                None if self._is_locked(intent, held_since=held_since) else self.begin(intent)
+                None if self._is_locked(intent, held_since=held_since) else self._begin(intent)
                 for intent in intents
             ]
 
+    def _begin(self, intent: Intent) -> int:
+        return self._append(
+            Attempt(
+                attempt_id=next(self._ids),
+                run_id=intent.run_id,
+                enrollment=intent.enrollment,
+                number=intent.number,
+                action="enroll",
+                started_at=intent.started_at,
+                flags=intent.flags,
+                lease_token=intent.lease_token,
+            )
+        )
+
     def _is_locked(self, intent: Intent, *, held_since: datetime) -> bool:
         return any(
-            row.finished_at is None or (row.is_unanswered and row.started_at >= held_since)
+            (row.finished_at is None or row.is_unanswered) and row.started_at >= held_since
             for row in self.attempts.values()
             if row.key == intent.enrollment.key
             and row.run_id != intent.run_id
@@ -133,30 +130,6 @@ class InMemoryAuditLog:
                     row.finished_at, row.verdict, row.http_status = end.at, end.verdict, end.http_status
                     row.flags |= end.verdict.flags
                     row.never_sent = end.never_sent
-
-    def busy_elsewhere(self, keys: Sequence[EffectKey], *, run_id: str) -> frozenset[EffectKey]:
-        self._require()
-        with self._lock:
-            busy = {
-                row.key
-                for row in self.attempts.values()
-                if row.finished_at is None
-                and row.run_id != run_id
-                and self.runs[row.run_id].status is RunStatus.RUNNING
-            }
-        return frozenset(key for key in keys if key in busy)
-
-    def finish(
-        self,
-        attempt_id: int,
-        verdict: Verdict,
-        *,
-        run_id: str,
-        at: datetime,
-        http_status: int | None = None,
-    ) -> None:
-        end = End(attempt_id=attempt_id, verdict=verdict, at=at, http_status=http_status)
-        self.finish_all([end], run_id=run_id)
 
     def record(self, records: Sequence[Record]) -> frozenset[str]:
         with self._lock:

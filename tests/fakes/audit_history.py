@@ -21,6 +21,7 @@ from reconcile.audit.schema import read_secret
 from reconcile.domain.model import MalformedEnrollment, Reason
 from reconcile.run.ports import End, Intent, Record
 from reconcile.run.summary import RunStatus
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import (
     ELSEWHERE,
@@ -58,7 +59,7 @@ def close(log: SqlAuditLog, run_id: str, *, at: object = NOON) -> str:
 def write(log: SqlAuditLog, run_id: str, order: str, *, person: str = "learner@example.com") -> int:
     """Begin an attempt."""
     order_of = enrollment(order, member=person, email=person)
-    return log.begin(Intent(run_id=run_id, enrollment=order_of, number=1, started_at=NOON))
+    return begin(log, Intent(run_id=run_id, enrollment=order_of, number=1, started_at=NOON))
 
 
 def everything(log: SqlAuditLog) -> None:
@@ -71,14 +72,14 @@ def everything(log: SqlAuditLog) -> None:
     log.open_run(summary("crashed"), ELSEWHERE)
     log.record([record(WAITING, id="order-1", run_id="crashed"), record(id="order-2", run_id="crashed")])
     left = write(log, "crashed", "order-3")
-    log.finish(write(log, "crashed", "order-4"), REFUSED, run_id="crashed", at=NOON, http_status=417)
+    finish(log, write(log, "crashed", "order-4"), REFUSED, run_id="crashed", at=NOON, http_status=417)
     log.close_dead_runs(origin=HERE, stale_before=NOON + DAY, at=NOON)
 
     log.open_run(summary("recovered"), HERE)
-    log.finish(left, ENROLLED, run_id="recovered", at=NOON, http_status=200)
+    finish(log, left, ENROLLED, run_id="recovered", at=NOON, http_status=200)
     gone = write(log, "recovered", "order-5", person="gone@example.com")
     said = replace(REFUSED, error="no such user: ,gone @example.com")
-    log.finish(gone, said, run_id="recovered", at=NOON)
+    finish(log, gone, said, run_id="recovered", at=NOON)
     broken = MalformedEnrollment(
         id="gone@example.com", problems=("no course",), reason=Reason.MALFORMED, email="Gone@example.com"
     )
@@ -89,7 +90,7 @@ def everything(log: SqlAuditLog) -> None:
     log.open_run(summary("empty"), HERE)
     close(log, "empty")
     log.open_run(summary("running"), HERE)
-    log.finish(write(log, "running", "order-6"), ENROLLED, run_id="running", at=NOON)
+    finish(log, write(log, "running", "order-6"), ENROLLED, run_id="running", at=NOON)
     write(log, "running", "order-7")
     leased = [
         replace(intent(f"order-{number}", run_id="running"), lease_token="t-1") for number in (8, 9, 10)

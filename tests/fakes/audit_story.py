@@ -24,6 +24,7 @@ from reconcile.domain.model import (
 )
 from reconcile.run.ports import Intent, Record
 from reconcile.run.summary import RunStatus, RunSummary
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import HERE
 
@@ -92,8 +93,9 @@ def _carry_out(log: SqlAuditLog, summary: RunSummary, event: _Event, at: datetim
             started_at=at,
             flags=event.verdict.flags,
         )
-        log.finish(
-            log.begin(intent),
+        finish(
+            log,
+            begin(log, intent),
             event.verdict,
             run_id=intent.run_id,
             at=at + timedelta(seconds=1.5),

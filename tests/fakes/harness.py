@@ -12,6 +12,7 @@ from reconcile.run.ports import Origin
 from reconcile.run.reconciler import Reconciler
 from reconcile.run.retry import RetryPolicy
 from tests.fakes.audit import InMemoryAuditLog
+from tests.fakes.stepping import step
 from tests.fakes.world import FakeClock, FakeLeases, FakeLms, FakeSource, outcomes
 
 ORIGIN = Origin(host="test-host", pid=1, process_started="1")
@@ -43,7 +44,8 @@ class World:
         )
 
     def run(self, **options: Any) -> RunResult:
-        return Reconciler(self.ports).run(RunOptions(**options), stop=self.stop)
+        """One run, its stages one after the other in this thread, the same each time."""
+        return Reconciler(self.ports, drive=step()).run(RunOptions(**options), stop=self.stop)
 
     def outcomes(self, **options: Any) -> dict[str, int]:
         return outcomes(self.run(**options).summary.outcomes)

@@ -128,12 +128,6 @@ class FakeSource:
             found += 1
             yield item
 
-    def read_again(self, enrollment_id: str) -> tuple[AnyEnrollment | None, ShopJob]:
-        self.before_recheck(enrollment_id)
-        document = self.documents.get(enrollment_id)
-        job = self.shop_jobs([enrollment_id]).get(enrollment_id, NO_JOB)
-        return (None if document is None else self._parse(document)), job
-
     def shop_jobs(self, enrollment_ids: Sequence[str]) -> Mapping[str, ShopJob]:
         known = self.active_jobs | self.sent_as.keys()
         return {
@@ -142,7 +136,7 @@ class FakeSource:
             if name in known
         }
 
-    def paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
+    def _paid_orders(self, keys: Iterable[EffectKey]) -> Mapping[EffectKey, Sequence[Enrollment]]:
         found: dict[EffectKey, list[Enrollment]] = {}
         for item in map(self._parse, self.documents.values()):
             if isinstance(item, Enrollment) and item.paid and item.key in set(keys):
@@ -154,7 +148,7 @@ class FakeSource:
     ) -> Mapping[str, Fresh]:
         for item in orders:
             self.before_recheck(item.id)
-        paid = self.paid_orders({item.key for item in orders})
+        paid = self._paid_orders({item.key for item in orders})
         return {item.id: self._fresh(item, paid.get(item.key, ())) for item in orders}
 
     def _fresh(self, item: Enrollment, paid: Sequence[Enrollment]) -> Fresh:
@@ -172,7 +166,7 @@ class FakeSource:
         mine: dict[EffectKey, set[str]] = {}
         for item in orders:
             mine.setdefault(item.key, set()).add(item.id)
-        paid = self.paid_orders(mine)
+        paid = self._paid_orders(mine)
         return {key: found for key, found in paid.items() if len({each.id for each in found} | mine[key]) > 1}
 
     def unmarked(self, now: datetime, *, without: Container[str | None] = ()) -> Unmarked:
@@ -318,13 +312,14 @@ def fail(error: Exception) -> Callable[[EffectKey], EnrollAnswer]:
 
 
 class FakeLeases:
-    """Leases on the fake clock; `hold` and `fence` as the real ones."""
+    """Leases on the fake clock; holds and fences as the real ones."""
 
     def __init__(self, clock: FakeClock, *, ttl: float = 120.0, hold_seconds: float = 180.0) -> None:
         self._clock = clock
         self._ttl = ttl
         self._hold = hold_seconds
         self.rows: dict[EffectKey, dict[str, Any]] = {}
+        self.left: set[str] = set()
         self._tokens = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -360,28 +355,18 @@ class FakeLeases:
                 free[key] = Lease(key=key, token="", hold_until=hold, owners=_owners(row))
         return free
 
-    def fence(self, lease: Lease) -> bool:
-        with self._lock:
-            return self._fence(lease, None)
-
     def fence_all(self, attempts: Sequence[tuple[Lease, int]]) -> frozenset[EffectKey]:
         with self._lock:
             return frozenset(lease.key for lease, attempt in attempts if self._fence(lease, attempt))
 
-    def _fence(self, lease: Lease, attempt: int | None) -> bool:
+    def _fence(self, lease: Lease, attempt: int) -> bool:
         now = self._clock.now()
         row = self.rows.get(lease.key)
         if row is None or row["token"] != lease.token or row["expires_at"] <= now:
             return False
-        row["writing_until"] = now + timedelta(seconds=self._hold + (0.0 if attempt is None else IN_FLIGHT))
-        if attempt is None:
-            row["attempts"] = None
-        elif row["attempts"] is not None:
-            row["attempts"].add(attempt)
+        row["writing_until"] = now + timedelta(seconds=self._hold + IN_FLIGHT)
+        row["attempts"].add(attempt)
         return True
-
-    def hold(self, lease: Lease) -> datetime:
-        return self.hold_all([lease])
 
     def hold_all(self, leases: Sequence[Lease]) -> datetime:
         with self._lock:
@@ -406,10 +391,14 @@ class FakeLeases:
                 else:
                     del self.rows[lease.key]
 
+    def leave(self, leases: Sequence[Lease]) -> None:
+        with self._lock:
+            self.left |= {lease.token for lease in leases}
+
     def renew(self) -> None:
         with self._lock:
             for row in self.rows.values():
-                if row["expires_at"] > self._clock.now():
+                if row["expires_at"] > self._clock.now() and row["token"] not in self.left:
                     row["expires_at"] = self._clock.now() + timedelta(seconds=self._ttl)
 
     def take_over(self, run_ids: Sequence[str]) -> None:
@@ -428,7 +417,7 @@ def _owners(row: dict[str, Any] | None) -> tuple[Owner, ...]:
     if row is None:
         return ()
     before: tuple[Owner, ...] = row["owners"]
-    if row["token"] is None or row["attempts"] is None:
+    if row["token"] is None:
         return before
     return (*before, Owner(token=row["token"], attempts=frozenset(row["attempts"])))
 

@@ -23,6 +23,7 @@ from sqlalchemy import event
 
 from reconcile.audit.log import SqlAuditLog
 from reconcile.base.errors import AuditUnavailable
+from reconcile.run import leases
 from reconcile.run.answers import EnrollAnswer
 from reconcile.run.ports import Enrollment, LearningPlatform
 from tests.fakes.audit_file import new_audit
@@ -126,6 +127,12 @@ class Trouble:
         (self.bench.folder / "kept.db-shm").unlink(missing_ok=True)
 
 
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fences and the audit's lock outlast the hold by ten seconds: too long for a test."""
+    monkeypatch.setattr(leases, "IN_FLIGHT", 0.2)
+
+
 @pytest.fixture
 def trouble(bench: Bench) -> Trouble:
     # In the smallest pages each row needs a new one, so that a full database is full at once.
@@ -163,7 +170,8 @@ def test_the_audit_breaks_in_the_middle_of_a_run(
     assert (result.summary.exit_code, result.summary.reason) == (ABORTED, "audit_unavailable")
     assert isinstance(result.failure, AuditUnavailable)
     assert trouble.remedy in result.failure.hint
-    assert AT <= bench.asked() < AT + concurrency, "what was in flight, and no more"
+    # What was in flight, and what had its intent already: three round trips ahead, and one that waits.
+    assert AT <= bench.asked() < AT + 5 * concurrency
     if way == "locked":
         trouble.mend()
     every_request_has_its_row(bench, trouble.kept)
@@ -184,9 +192,10 @@ def _again(bench: Bench) -> int:
 
     This process lives on, so that its broken run counts as dead only when its heartbeat is old too.
     """
-    deadline, code = time.monotonic() + 15, 0
+    deadline, code = time.monotonic() + 30, 0
     while (bench.unsynced() or bench.open_attempts()) and time.monotonic() < deadline:
-        code = bench.run(RECONCILE_BACKOFF_BASE="0s").summary.exit_code
+        options = {"RECONCILE_BACKOFF_BASE": "0s", "RECONCILE_AMBIGUOUS_HOLD": "0s"}
+        code = bench.run(**options).summary.exit_code
         time.sleep(0.1)
     return code
 
@@ -215,7 +224,12 @@ def _command(bench: Bench, **options: Any) -> subprocess.Popen[str]:
     script = Path(sys.executable).with_name("reconcile")
     return subprocess.Popen(
         [str(script), "run", "--quiet"],
-        env={**bench.environment, "PATH": "/usr/bin:/bin", "RECONCILE_TIMEOUT": "10s"},
+        env={
+            **bench.environment,
+            "PATH": "/usr/bin:/bin",
+            "RECONCILE_TIMEOUT": "10s",
+            "RECONCILE_AMBIGUOUS_HOLD": "0s",
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -19,6 +19,7 @@ from sqlalchemy import event, text
 from reconcile.audit.errors import Place, explain, mapped
 from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.base.errors import AuditUnavailable, ConfigurationError
+from tests.fakes.attempts import begin
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import HERE, intent, record, summary
 from tests.privileges import obey_modes
@@ -102,10 +103,10 @@ def test_a_file_locked_by_another_program(log: SqlAuditLog, path: Path) -> None:
     ):
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(AuditUnavailable, match="locked by another program") as caught:
-            impatient.begin(intent())
+            begin(impatient, intent())
         assert impatient.history(["order-1"]) == {}, "readers are not held up"
         other.execute("ROLLBACK")
-        assert impatient.begin(intent())
+        assert begin(impatient, intent())
 
     assert "fuser" in caught.value.hint
 
@@ -129,7 +130,7 @@ def test_a_table_that_is_missing(log: SqlAuditLog) -> None:
         connection.execute(text("DROP TABLE attempts"))
 
     with pytest.raises(AuditUnavailable, match="lacks a table") as caught:
-        log.begin(intent())
+        begin(log, intent())
 
     assert "db upgrade" in caught.value.hint
 
@@ -145,7 +146,7 @@ def test_a_secret_that_is_lost(log: SqlAuditLog, path: Path) -> None:
 def test_a_file_deleted_while_in_use(log: SqlAuditLog, path: Path) -> None:
     path.unlink()
 
-    for use in (lambda: log.begin(intent()), lambda: log.history(["order-1"])):
+    for use in (lambda: begin(log, intent()), lambda: log.history(["order-1"])):
         with pytest.raises(AuditUnavailable, match="deleted while in use") as caught:
             use()
         assert "put the file back" in caught.value.hint
@@ -157,14 +158,14 @@ def test_a_file_replaced_while_in_use(log: SqlAuditLog, path: Path, tmp_path: Pa
     (tmp_path / "other.db").replace(path)
 
     with pytest.raises(AuditUnavailable, match="replaced by another file while in use"):
-        log.begin(intent())
+        begin(log, intent())
 
 
 def test_a_file_deleted_during_the_commit(log: SqlAuditLog, path: Path) -> None:
     event.listen(log.store.engine, "commit", lambda _: path.unlink())
 
     with pytest.raises(AuditUnavailable, match="deleted while in use"):
-        log.begin(intent())
+        begin(log, intent())
 
 
 def test_readers_and_a_writer_do_not_wait_for_each_other(log: SqlAuditLog) -> None:
@@ -173,7 +174,7 @@ def test_readers_and_a_writer_do_not_wait_for_each_other(log: SqlAuditLog) -> No
     with log.reading() as connection:
         rows = connection.execute(text("SELECT enrollment_id FROM attempts"))
         first = rows.fetchone()
-        writer = threading.Thread(target=log.begin, args=(intent("order-new"),))
+        writer = threading.Thread(target=begin, args=(log, intent("order-new")))
         writer.start()
         writer.join()
         seen = [first, *rows]

@@ -18,6 +18,7 @@ from reconcile.audit.space import rewrite
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import MalformedEnrollment, Reason
 from reconcile.run.ports import Intent, Record
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, close, verified, write
 from tests.fakes.audit_samples import (
@@ -60,13 +61,13 @@ def everything_said(log: SqlAuditLog) -> str:
 
 def buy(log: SqlAuditLog, order: str, *, buyer: str = SAM, learner: str = SAM) -> int:
     order_of = enrollment(order, email=buyer, member=learner)
-    return log.begin(Intent(run_id="run-1", enrollment=order_of, number=1, started_at=NOON))
+    return begin(log, Intent(run_id="run-1", enrollment=order_of, number=1, started_at=NOON))
 
 
 def test_the_person_goes_and_the_sums_stay(log: SqlAuditLog) -> None:
-    log.finish(buy(log, "order-1"), ENROLLED, run_id="run-1", at=NOON)
-    log.finish(buy(log, "order-2", buyer="other@example.com"), REFUSED, run_id="run-1", at=NOON)
-    log.finish(buy(log, "order-3", learner="other@example.com"), ENROLLED, run_id="run-1", at=NOON)
+    finish(log, buy(log, "order-1"), ENROLLED, run_id="run-1", at=NOON)
+    finish(log, buy(log, "order-2", buyer="other@example.com"), REFUSED, run_id="run-1", at=NOON)
+    finish(log, buy(log, "order-3", learner="other@example.com"), ENROLLED, run_id="run-1", at=NOON)
     before = log.history(["order-1", "order-2", "order-3"])
     person = look_up(log.store, secret=read_secret(log.store), email=SAM)
 
@@ -136,7 +137,7 @@ def test_of_a_stranger_there_is_nothing_to_take(log: SqlAuditLog) -> None:
 )
 def test_an_error_holds_no_whole_address_to_begin_with(log: SqlAuditLog, said: str) -> None:
     """Errors are redacted when they are recorded; what is left of one goes with its person."""
-    log.finish(buy(log, "order-1"), replace(REFUSED, error=said), run_id="run-1", at=NOON)
+    finish(log, buy(log, "order-1"), replace(REFUSED, error=said), run_id="run-1", at=NOON)
     with log.reading() as connection:
         kept = connection.execute(text("SELECT error FROM attempts")).scalar_one()
     assert "brien" not in kept
@@ -155,7 +156,7 @@ def test_addresses_that_slipped_into_other_texts_go_as_well(log: SqlAuditLog) ->
     log.record([Record(run_id="run-1", enrollment=broken, action="give_up", verdict=WAITING, at=NOON)])
     log.open_run(summary("crashed"), ELSEWHERE)
     order_of = enrollment("order-1", email=SAM, member=SAM, payment_id=f"pay-{SAM}")
-    left = log.begin(Intent(run_id="crashed", enrollment=order_of, number=1, started_at=NOON))
+    left = begin(log, Intent(run_id="crashed", enrollment=order_of, number=1, started_at=NOON))
     log.close_dead_runs(origin=HERE, stale_before=NOON + DAY, at=NOON)
 
     done = forgotten(log)
@@ -165,7 +166,7 @@ def test_addresses_that_slipped_into_other_texts_go_as_well(log: SqlAuditLog) ->
     assert "pay-(forgotten)" in everything_said(log)
     assert verified(log).is_intact
     # The attempt that stood open gets its end, and another address is taken out of its text afterwards.
-    log.finish(left, replace(ENROLLED, lms_id="for x@y.example"), run_id="run-1", at=NOON)
+    finish(log, left, replace(ENROLLED, lms_id="for x@y.example"), run_id="run-1", at=NOON)
     close(log, "run-1")
     assert verified(log).is_intact
     assert forgotten(log, "x@y.example").texts == 1
@@ -199,7 +200,8 @@ def file(tmp_path: Path) -> Iterator[SqlAuditLog]:
     with new_audit(tmp_path) as log:
         log.open_run(summary(), HERE)
         for number in range(40):
-            log.finish(
+            finish(
+                log,
                 buy(log, f"order-{number}", buyer=SPELLINGS[number % 3], learner=f"n{number}@example.com"),
                 ENROLLED,
                 run_id="run-1",
@@ -245,7 +247,7 @@ def test_runs_go_on_while_somebody_is_forgotten(file: SqlAuditLog, tmp_path: Pat
         try:
             for number in range(30):
                 attempt = write(file, "run-1", f"late-{number}", person="busy@example.com")
-                file.finish(attempt, ENROLLED, run_id="run-1", at=NOON)
+                finish(file, attempt, ENROLLED, run_id="run-1", at=NOON)
         except BaseException as error:  # noqa: BLE001  # shown below
             problems.append(error)
 

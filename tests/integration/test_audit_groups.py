@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import event, text
 
 from reconcile.audit.log import SqlAuditLog, open_audit
-from reconcile.domain.model import EffectKey
 from reconcile.run.ports import End, Intent
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import verified
@@ -201,7 +200,7 @@ def test_a_group_takes_no_more_statements_than_one(log: SqlAuditLog) -> None:
 def test_what_locks_a_pair_is_found_by_index(log: SqlAuditLog) -> None:
     with _statements(log) as said:
         log.begin_all(group(1), held_since=NOON)
-        log.busy_elsewhere([EffectKey("a@example.com", "clinical-ai")], run_id="run-2")
+        log.record([record(ENROLLED)])
     looks = [statement for statement in said if statement.startswith("SELECT attempts.member_key")]
     with log.reading() as connection:
         for look in looks:

@@ -23,6 +23,7 @@ from reconcile.audit.prune import prune
 from reconcile.audit.schema import read_secret
 from reconcile.run.ports import End, Intent
 from reconcile.run.summary import RunStatus
+from tests.fakes.attempts import finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, tampered, verified, write
 from tests.fakes.audit_samples import (
@@ -103,7 +104,7 @@ class History:
         if self.open_attempts:
             attempt = sorted(self.open_attempts)[choice % len(self.open_attempts)]
             run_id = self.open_attempts.pop(attempt)
-            self.log.finish(attempt, ENROLLED if choice % 2 else REFUSED, run_id=run_id, at=self.now)
+            finish(self.log, attempt, ENROLLED if choice % 2 else REFUSED, run_id=run_id, at=self.now)
 
     def begin_group(self, choice: int) -> None:
         """Under leases or not; others' pairs are left to them."""
@@ -155,7 +156,7 @@ class History:
         """A run settles what the dead have left open."""
         if self.running:
             for left in self.log.open_attempts():
-                self.log.finish(left.attempt_id, ENROLLED, run_id=self.running[0], at=self.now)
+                finish(self.log, left.attempt_id, ENROLLED, run_id=self.running[0], at=self.now)
                 del self.open_attempts[left.attempt_id]
 
     def zombie(self, choice: int) -> None:

@@ -15,6 +15,7 @@ from reconcile.audit.log import SqlAuditLog
 from reconcile.audit.prune import Pruned, prunable, prune
 from reconcile.audit.space import give_back, rewrite
 from reconcile.mail.outbox import post
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, LONG_AGO, close, verified, write
 from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, intent, record, summary
@@ -83,7 +84,7 @@ def test_what_is_under_way_or_open_or_young_stays(log: SqlAuditLog) -> None:
     assert pruned(log).runs == 0
     assert sorted(ask(log, "SELECT run_id FROM runs")) == ["crashed", "running", "young"]
 
-    log.finish(left, ENROLLED, run_id="young", at=NOON)
+    finish(log, left, ENROLLED, run_id="young", at=NOON)
     assert pruned(log).runs == 1
     assert verified(log).is_intact
 
@@ -94,7 +95,7 @@ def test_the_end_of_an_attempt_stays_as_long_as_the_attempt(log: SqlAuditLog) ->
     left = write(log, "late", "order-1")
     log.close_dead_runs(origin=HERE, stale_before=LONG_AGO + DAY, at=LONG_AGO)
     log.open_run(summary("settled", started_at=LONG_AGO), HERE)
-    log.finish(left, ENROLLED, run_id="settled", at=LONG_AGO)
+    finish(log, left, ENROLLED, run_id="settled", at=LONG_AGO)
     close(log, "settled", at=LONG_AGO)
     close(log, "late", at=CUT + DAY)
 
@@ -107,7 +108,7 @@ def test_the_end_of_an_attempt_stays_as_long_as_the_attempt(log: SqlAuditLog) ->
 def test_an_address_goes_with_the_last_attempt_that_needs_it(log: SqlAuditLog) -> None:
     log.open_run(summary("old", started_at=LONG_AGO), HERE)
     for person in ("stays@example.com", "goes@example.com"):
-        log.finish(write(log, "old", "order-1", person=person), ENROLLED, run_id="old", at=LONG_AGO)
+        finish(log, write(log, "old", "order-1", person=person), ENROLLED, run_id="old", at=LONG_AGO)
     close(log, "old", at=LONG_AGO)
     log.open_run(summary("new"), HERE)
     write(log, "new", "order-1", person="stays@example.com")
@@ -122,7 +123,7 @@ def test_an_address_goes_with_the_last_attempt_that_needs_it(log: SqlAuditLog) -
 def test_an_address_stays_as_long_as_a_mail_to_it_is_owed(log: SqlAuditLog) -> None:
     log.on_outcomes = post
     log.open_run(summary("old", started_at=LONG_AGO), HERE)
-    log.finish(log.begin(intent(run_id="old")), ENROLLED, run_id="old", at=LONG_AGO)
+    finish(log, begin(log, intent(run_id="old")), ENROLLED, run_id="old", at=LONG_AGO)
     close(log, "old", at=LONG_AGO)
 
     pruned(log)

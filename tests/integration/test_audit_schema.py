@@ -21,6 +21,7 @@ from reconcile.audit.schema import current, migrations_folder, upgrade
 from reconcile.audit.tables import HEAD_REVISION
 from reconcile.base.errors import AuditUnavailable
 from reconcile.domain.model import Outcome, Verdict
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import HERE, NOON, intent, summary
 
@@ -137,7 +138,7 @@ def test_what_was_opened_for_looking_cannot_write(log: SqlAuditLog, path: Path) 
     with reader:
         assert reader.history(["order-1"]) == {}
         with pytest.raises(AuditUnavailable, match="read-only") as caught:
-            reader.begin(intent())
+            begin(reader, intent())
 
     assert "right to read and write" in caught.value.hint
 
@@ -190,9 +191,9 @@ def test_the_migrations_are_found_in_a_folder_with_a_strange_name(
 
 
 def test_no_row_of_an_attempt_holds_a_whole_address(log: SqlAuditLog) -> None:
-    attempt_id = log.begin(intent())
+    attempt_id = begin(log, intent())
     said = "no user learner@example.com, nor buyer%40example.com \ud800\x00"
-    log.finish(attempt_id, Verdict(outcome=Outcome.FAILED, error=said, attempts=1), run_id="run-1", at=NOON)
+    finish(log, attempt_id, Verdict(outcome=Outcome.FAILED, error=said, attempts=1), run_id="run-1", at=NOON)
 
     with log.reading() as connection:
         row = connection.execute(text("SELECT * FROM attempts")).one()._asdict()
@@ -211,7 +212,7 @@ def test_no_row_of_an_attempt_holds_a_whole_address(log: SqlAuditLog) -> None:
 
 
 def test_a_person_who_was_forgotten_leaves_an_attempt_without_a_name(log: SqlAuditLog) -> None:
-    log.begin(intent())
+    begin(log, intent())
     log.close_dead_runs(origin=HERE, stale_before=NOON, at=NOON)
     over = summary()
     over.close(over.status.ABORTED, at=NOON)

@@ -17,6 +17,7 @@ from reconcile.audit.log import SqlAuditLog
 from reconcile.audit.prune import prune
 from reconcile.audit.schema import read_secret
 from reconcile.base.errors import AuditUnavailable
+from tests.fakes.attempts import finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, LONG_AGO, close, original, tampered, verified, write
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, record, summary
@@ -196,7 +197,7 @@ def test_what_came_after_a_kept_seal_is_counted(log: SqlAuditLog) -> None:
     close(log, "old", at=LONG_AGO)
     log.open_run(summary(), HERE)
     slipped = write(log, "run-1", "order of sam@example.com")
-    log.finish(slipped, ENROLLED, run_id="run-1", at=NOON)
+    finish(log, slipped, ENROLLED, run_id="run-1", at=NOON)
     kept = Seal.parse(close(log, "run-1"))
     log.open_run(summary("run-2"), HERE)
     close(log, "run-2")

@@ -22,6 +22,7 @@ from reconcile.mail.smtp import SmtpMailer
 from reconcile.run.ports import Intent
 from reconcile.settings.mail import SmtpServer, sender
 from reconcile.templates.mail import read_templates
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, enrollment, summary
 from tests.fakes.mail_server import CONTENT, CUT, RECIPIENT, SENDER, MailServer, SilentServer, mail_server
@@ -42,8 +43,8 @@ class Bench:
     def owe(self, *names: str, **changes: object) -> None:
         for name in names:
             order = enrollment(name, **{"email": f"{name}@example.com", "course": "python-basics"} | changes)
-            attempt = self.log.begin(Intent(run_id="run-1", enrollment=order, number=1, started_at=NOON))
-            self.log.finish(attempt, replace(ENROLLED, lms_id=f"lms of {name}"), run_id="run-1", at=NOON)
+            attempt = begin(self.log, Intent(run_id="run-1", enrollment=order, number=1, started_at=NOON))
+            finish(self.log, attempt, replace(ENROLLED, lms_id=f"lms of {name}"), run_id="run-1", at=NOON)
 
     def step(self, *, subject: str = "{{ course_title }}") -> Mailing:
         return Mailing(

@@ -12,6 +12,7 @@ from reconcile.audit.log import SqlAuditLog, open_audit
 from reconcile.audit.schema import current, upgrade
 from reconcile.audit.tables import HEAD_REVISION
 from reconcile.base.errors import AuditUnavailable
+from tests.fakes.attempts import finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_history import DAY, close, tampered, verified, write
 from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, REFUSED, record, summary
@@ -23,7 +24,7 @@ def old(tmp_path: Path) -> Path:
     with new_audit(tmp_path) as log:
         log.open_run(summary("crashed"), ELSEWHERE)
         write(log, "crashed", "left-open")
-        log.finish(write(log, "crashed", "refused"), REFUSED, run_id="crashed", at=NOON)
+        finish(log, write(log, "crashed", "refused"), REFUSED, run_id="crashed", at=NOON)
         log.close_dead_runs(origin=HERE, stale_before=NOON + DAY, at=NOON)
         log.open_run(summary("large"), HERE)
         log.record([record(id=f"order-{number}", run_id="large") for number in range(2100)])
@@ -64,7 +65,7 @@ def test_what_is_there_is_sealed_and_goes_on(old: Path) -> None:
         assert result.findings == []
         assert (result.runs, result.running, result.attempts, result.links) == (3, 1, 2103, 2103)
         (left,) = log.open_attempts()
-        log.finish(left.attempt_id, ENROLLED, run_id="running", at=NOON)
+        finish(log, left.attempt_id, ENROLLED, run_id="running", at=NOON)
         close(log, "running")
         assert verified(log).is_intact
 

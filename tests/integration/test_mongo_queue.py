@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
+from reconcile.domain.model import Enrollment
 from reconcile.domain.shop_queue import NO_JOB, ShopJob, ShopQueue
 from reconcile.run.source import Selection
 from reconcile.storefront.retry_queue import NAMES, RetryQueue
@@ -162,9 +163,11 @@ def test_a_made_up_address_is_replaced_by_what_the_shop_has_sent(database: Shop)
 
     assert found[known].email == "sam@example.com"
     assert found[unknown].email is None
-    again, seen = mongo_source(database).read_again(known)
-    assert again == found[known]
-    assert seen == ShopJob(addresses=("sam@example.com",))
+    order = found[known]
+    assert isinstance(order, Enrollment)
+    again = mongo_source(database).last_look([order])[known]
+    assert again.order == order
+    assert again.job == ShopJob(addresses=("sam@example.com",))
 
 
 def test_an_order_is_found_by_the_address_that_the_shop_has_sent(database: Shop) -> None:
@@ -180,26 +183,6 @@ def test_an_order_is_found_by_the_address_that_the_shop_has_sent(database: Shop)
     assert scanned(" SAM@example.com") == sorted([known, own])
     assert scanned(MADE_UP) == [known]
     assert scanned("nobody@example.com") == []
-
-
-def test_the_job_is_read_before_the_order(database: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker is at the order at our first read, and through with it before the second."""
-    name = insert(database)
-    database.retry_jobs.insert_one(job(ObjectId(name), "processing", processingStartedAt=datetime.now(UTC)))
-    synced = {"synced": True, "syncStatus": "success", "enrollmentId": "x"}
-    look = RetryQueue.jobs_of
-
-    def jobs_of(queue: RetryQueue, names: Any) -> Any:
-        database.enrollments.update_one({"_id": ObjectId(name)}, {"$set": {"frappeSync": synced}})
-        database.retry_jobs.update_one({}, {"$set": {"status": "completed"}})
-        return look(queue, names)
-
-    monkeypatch.setattr(RetryQueue, "jobs_of", jobs_of)
-
-    fresh, seen = mongo_source(database).read_again(name)
-
-    assert fresh is not None
-    assert fresh.sync.is_synced or seen.active
 
 
 def test_jobs_that_were_left_open_are_ended_once_their_orders_are_synced(database: Shop) -> None:

@@ -11,7 +11,6 @@ from bson import DatetimeMS, ObjectId
 from pymongo.database import Database
 
 from reconcile.domain.model import (
-    EffectKey,
     Enrollment,
     MalformedEnrollment,
     Outcome,
@@ -229,18 +228,6 @@ def test_a_success_completes_the_open_retry_jobs(database: Orders) -> None:
 
     statuses = [job["status"] for job in database.retry_jobs.find().sort("_id")]
     assert statuses == ["completed", "completed", "failed", "pending"]
-
-
-def test_paid_orders_are_found_for_each_learner_and_course(database: Orders) -> None:
-    insert(database, email="a@example.com")
-    insert(database, SYNCED, email="a@example.com")
-    insert(database, email="a@example.com", courseId="other")
-    insert(database, email="a@example.com", status="failed")
-    insert(database, email="buyer@example.com", lmsContext={"frappeEmail": "A@example.com".lower()})
-    insert(database, email="a@example.com", lmsContext={"frappeEmail": "other@example.com"})
-    key = EffectKey("a@example.com", "python-basics")
-
-    assert [len(orders) for orders in source(database).paid_orders([key]).values()] == [3]
 
 
 def test_a_selection(database: Orders) -> None:

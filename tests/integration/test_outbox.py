@@ -19,6 +19,7 @@ from reconcile.domain.model import UNNAMED_LMS_ID, Outcome, Reason, Verdict
 from reconcile.mail.outbox import Claim, SqlOutbox, post
 from reconcile.mail.rules import Accepted, Bounced, Later, MailEnd, conclude
 from reconcile.run.ports import Origin, Record
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ELSEWHERE, ENROLLED, HERE, NOON, REFUSED, enrollment, intent, summary
 
@@ -41,7 +42,7 @@ def outbox(log: SqlAuditLog) -> SqlOutbox:
 
 def enrolled(log: SqlAuditLog, name: str = "order-1", verdict: Verdict | None = None) -> None:
     found = verdict or replace(ENROLLED, lms_id=f"lms of {name}")
-    log.finish(log.begin(intent(name)), found, run_id="run-1", at=NOON)
+    finish(log, begin(log, intent(name)), found, run_id="run-1", at=NOON)
 
 
 def recorded(log: SqlAuditLog, verdict: Verdict, name: str = "order-1") -> None:
@@ -103,10 +104,10 @@ def test_one_mail_for_an_order_ever(log: SqlAuditLog, outbox: SqlOutbox) -> None
 
 
 def test_an_attempt_that_has_its_end_owes_nothing_more(log: SqlAuditLog, outbox: SqlOutbox) -> None:
-    attempt = log.begin(intent())
-    log.finish(attempt, REFUSED, run_id="run-1", at=NOON)
+    attempt = begin(log, intent())
+    finish(log, attempt, REFUSED, run_id="run-1", at=NOON)
 
-    log.finish(attempt, ENROLLED, run_id="run-1", at=NOON)
+    finish(log, attempt, ENROLLED, run_id="run-1", at=NOON)
 
     assert outbox.counts() == {}
 
@@ -134,12 +135,12 @@ def test_off_means_that_nothing_is_owed(log: SqlAuditLog, outbox: SqlOutbox) -> 
 
 
 def test_the_outcome_and_the_mail_are_one_transaction(log: SqlAuditLog, outbox: SqlOutbox) -> None:
-    attempt = log.begin(intent())
+    attempt = begin(log, intent())
     with log.store.writing() as connection:
         connection.execute(text("ALTER TABLE outbox RENAME TO elsewhere"))
 
     with pytest.raises(AuditUnavailable):
-        log.finish(attempt, ENROLLED, run_id="run-1", at=NOON)
+        finish(log, attempt, ENROLLED, run_id="run-1", at=NOON)
 
     with log.store.writing() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO outbox"))

@@ -206,9 +206,10 @@ class Shop:
         return set(self.world.copies().values())
 
     def rows(self, name: str | None = None) -> int:
-        """Rows in all audit files together: of one order, or of all."""
+        """Rows in all audit files together, but of what was never sent: of one order, or of all."""
         return self.query(
-            "SELECT count(*) FROM attempts WHERE :name IS NULL OR enrollment_id = :name", name=name
+            "SELECT count(*) FROM attempts WHERE never_sent = 0 AND (:name IS NULL OR enrollment_id = :name)",
+            name=name,
         )
 
     def left_open(self) -> int:

@@ -64,8 +64,8 @@ def test_a_poison_record_costs_six_visits_ever_and_no_run(shop: Shop, days: int)
     assert {run.status for run in shop.runs} == {RunStatus.COMPLETED}
     assert {shop.sync(name)["syncStatus"] for name in sound} == {"success"}
     assert shop.rows() == len(sound) + VISITS * sum(TRIES.values()) + len(POISONS)
-    # A ping, the sight and one look for each run, one for each write, one for each second look.
-    looks = VISITS * sum(TRIES.values())
+    # A ping, the sight and one look for each run; for each write one look before it, and one after.
+    looks = 2 * VISITS * sum(TRIES.values()) + len(sound)
     assert shop.lms.requests <= 3 * len(shop.runs) + len(shop.lms.enroll_calls) + looks
     assert shop.left_open() == 0
 

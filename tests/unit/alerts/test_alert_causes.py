@@ -49,7 +49,7 @@ def failed(reason: Reason) -> History:
 def groups(*items: tuple[Any, History], complete: bool = True) -> Groups:
     found = Groups(now=NOON, alert_age=HOUR, complete=complete)
     for item, known in items:
-        found.add(item, known, f"line of {item.id}")
+        found.add(item, known, lambda item: f"line of {item.id}")
     return found
 
 

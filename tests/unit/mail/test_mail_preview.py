@@ -12,6 +12,7 @@ from reconcile.run.ports import Intent, Origin
 from reconcile.run.reconciler import Reconciler
 from reconcile.run.summary import RunSummary
 from reconcile.templates.mail import read_templates
+from tests.fakes.attempts import begin
 from tests.fakes.harness import World
 from tests.fakes.world import NOON, order
 
@@ -50,7 +51,7 @@ def test_what_an_earlier_run_has_left_open_is_counted() -> None:
     gone = Origin(host="elsewhere", pid=1, process_started="1")
     world.audit.open_run(RunSummary(run_id="old", mode="apply", started_at=NOON), gone)
     (item,) = world.source.scan(RunOptions().selection)
-    world.audit.begin(Intent(run_id="old", enrollment=item, number=1, started_at=NOON))  # type: ignore[arg-type]
+    begin(world.audit, Intent(run_id="old", enrollment=item, number=1, started_at=NOON))  # type: ignore[arg-type]
     world.audit.close_dead_runs(origin=gone, stale_before=NOON.replace(year=2030), at=NOON)
 
     found = look(world)

@@ -22,6 +22,7 @@ from reconcile.reports.owner.overview import Overview
 from reconcile.reports.words import between, counted, listed, money, moneys, share, span
 from reconcile.run.ports import Intent, Record
 from reconcile.run.summary import RunStatus
+from tests.fakes.attempts import begin
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, WAITING, enrollment, summary
 
@@ -140,7 +141,7 @@ def test_an_order_that_was_found_unpaid_lacks_nothing(log: SqlAuditLog) -> None:
 
 
 def test_an_attempt_under_way_is_unsettled(log: SqlAuditLog) -> None:
-    log.begin(Intent(run_id="run-1", enrollment=enrollment(), number=1, started_at=NOON))
+    begin(log, Intent(run_id="run-1", enrollment=enrollment(), number=1, started_at=NOON))
 
     found = sections(log)
 

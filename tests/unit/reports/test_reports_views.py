@@ -19,6 +19,7 @@ from reconcile.reports.owner.verdicts import percentile
 from reconcile.reports.views import COLUMNS, build_report
 from reconcile.run.ports import Intent, Record
 from reconcile.run.summary import RunStatus
+from tests.fakes.attempts import begin, finish
 from tests.fakes.audit_file import new_audit
 from tests.fakes.audit_samples import ENROLLED, HERE, NOON, REFUSED, WAITING, enrollment, summary
 
@@ -51,8 +52,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlAuditLog]:
         log.record(
             [Record(run_id="run-2", enrollment=euro, action="confirm", verdict=known, at=NOON + 11 * MINUTE)]
         )
-        log.begin(
-            Intent(run_id="run-2", enrollment=enrollment("order-4"), number=1, started_at=NOON + 12 * MINUTE)
+        begin(
+            log,
+            Intent(run_id="run-2", enrollment=enrollment("order-4"), number=1, started_at=NOON + 12 * MINUTE),
         )
         yield log
 
@@ -77,8 +79,8 @@ def _attempt(
         flags=flags,
         shop_tries=shop_tries,
     )
-    attempt_id = log.begin(intent)
-    log.finish(attempt_id, verdict, run_id=run_id, at=began + timedelta(milliseconds=1500), http_status=200)
+    attempt_id = begin(log, intent)
+    finish(log, attempt_id, verdict, run_id=run_id, at=began + timedelta(milliseconds=1500), http_status=200)
 
 
 def rows(log: SqlAuditLog, view: View, *, with_emails: bool = False, **chosen: Any) -> list[Row]:

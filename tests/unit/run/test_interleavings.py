@@ -9,7 +9,7 @@ import pytest
 
 from reconcile.base.errors import AmbiguousWrite, ServiceUnavailable, StoreUnavailable
 from reconcile.domain.model import EffectKey, Outcome, Reason
-from reconcile.run import writing
+from reconcile.run import checking
 from reconcile.run.answers import Created
 from reconcile.run.source import Selection, WriteBack
 from reconcile.run.summary import RunStatus
@@ -32,7 +32,7 @@ def test_a_log_that_blocks_cannot_come_between_the_fence_and_the_write(
             if event == "Attempting Frappe LMS enrollment":
                 world.clock.advance(121)
 
-    monkeypatch.setattr(writing, "_log", Blocking())
+    monkeypatch.setattr(checking, "_log", Blocking())
 
     assert world.outcomes() == {"skipped": 1}
     assert world.lms.enroll_calls == []

@@ -197,7 +197,7 @@ def test_a_rate_limited_write_pauses_everybody_and_costs_nothing() -> None:
         world.lms.answers[key(f"e{number}")] = limited_once
 
     assert world.outcomes(concurrency=1) == {"enrolled": 3}
-    assert any(seconds >= 6.9 for seconds in world.clock.slept)
+    assert sum(world.clock.slept) >= 6.9
     assert sum(world.sync(f"e{number}")["retryCount"] for number in range(3)) == 3
 
 
@@ -207,7 +207,7 @@ def test_the_lmss_advice_to_breathe_is_taken() -> None:
 
     world.run(concurrency=1)
 
-    assert [round(seconds) for seconds in world.clock.slept if seconds > 5] == [11, 11]
+    assert round(sum(world.clock.slept)) == 22
 
 
 def test_the_rate_holds_over_all_threads() -> None:

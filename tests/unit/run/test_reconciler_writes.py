@@ -124,7 +124,7 @@ def test_after_the_hold_an_unanswered_write_is_made_again() -> None:
     world.lms.answers[key("e1")] = fail(AmbiguousWrite("no answer within 10 s"))
     world.run()
     del world.lms.answers[key("e1")]
-    world.clock.advance(181)
+    world.clock.advance(191)
 
     assert world.outcomes() == {"enrolled": 1}
     assert world.copies() == {key("e1"): 1}
