@@ -26,21 +26,26 @@ class SeenCourses:
         with self._lock:
             self._seen.clear()
 
-    def unknown(self, courses: Collection[str]) -> list[str]:
-        """Those of them that must be asked for, each once."""
+    def look(
+        self, courses: Collection[str], ask: Callable[[list[str]], Mapping[str, bool] | None]
+    ) -> Mapping[str, bool] | None:
+        """Those of these courses that there are, by name, and whether each is published.
+
+        `ask` is asked, once, for what was not seen lately; None where it does not know. What somebody else
+        lets be forgotten meanwhile is part of this answer all the same: a course that is not in it is none.
+        """
+        names = {normalise_name(course): course for course in courses}
         oldest = self._monotonic() - _BELIEVED
         with self._lock:
-            known = {name for name, (_, at) in self._seen.items() if at >= oldest}
-        return sorted({course for course in courses if normalise_name(course) not in known})
-
-    def learn(self, asked: Collection[str], published: Mapping[str, bool]) -> None:
-        """The answer about those that were asked for, by name; who is absent from it is no course."""
-        now = self._monotonic()
-        with self._lock:
-            for name in map(normalise_name, asked):
-                self._seen[name] = published.get(name), now
-
-    def published(self) -> dict[str, bool]:
-        """All courses seen, by name."""
-        with self._lock:
-            return {name: flag for name, (flag, _) in self._seen.items() if flag is not None}
+            found = {name: flag for name, (flag, at) in self._seen.items() if name in names and at >= oldest}
+        asked = sorted(course for name, course in names.items() if name not in found)
+        if asked:
+            told = ask(asked)
+            if told is None:
+                return None
+            answer = {name: told.get(name) for name in map(normalise_name, asked)}
+            now = self._monotonic()
+            with self._lock:
+                self._seen.update((name, (flag, now)) for name, flag in answer.items())
+            found |= answer
+        return {name: flag for name, flag in found.items() if flag is not None}

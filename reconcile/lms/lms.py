@@ -240,13 +240,9 @@ class FrappeLms:
         return found
 
     def _published(self, keys: Sequence[EffectKey]) -> Mapping[str, bool] | None:
-        asked = self._courses.unknown({key.course for key in keys})
-        if asked:
-            flags = self._flags(pages.courses_query(asked), "published")
-            if flags is None:
-                return None
-            self._courses.learn(asked, flags)
-        return self._courses.published()
+        return self._courses.look(
+            {key.course for key in keys}, lambda asked: self._flags(pages.courses_query(asked), "published")
+        )
 
     def _flags(self, query: Mapping[str, Any], flag: str) -> dict[str, bool] | None:
         """Which names are there, with their flag; None where the key may not look."""
