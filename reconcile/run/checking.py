@@ -20,7 +20,7 @@ from reconcile.run.decision import obstacle, shop_tries
 from reconcile.run.looking import observe
 from reconcile.run.options import Halt, Ports
 from reconcile.run.page import Checked, Task, Try
-from reconcile.run.ports import End, Intent
+from reconcile.run.ports import Intent
 from reconcile.run.retry import RetryPolicy
 from reconcile.run.source import Fresh
 from reconcile.run.twins import twin_in_the_way, with_job
@@ -37,7 +37,6 @@ _COMMITS = 3
 OLD_LOOK = 30.0
 
 _ANOTHERS = Verdict(outcome=Outcome.SKIPPED, reason=Reason.LEASE_HELD)
-_UNSENT = Verdict(outcome=Outcome.SKIPPED)
 
 
 class Checking:
@@ -96,25 +95,18 @@ class Checking:
         in_doubt: bool = False,
     ) -> Checked:
         sent = {id(task) for task in ready}
+        now = self._ports.clock.now()
         alone = [
             Try(
                 task=task,
-                left_alone=left.get(id(task)),
-                end=self._unsent(task, left.get(id(task))),
+                left_alone=(verdict := left.get(id(task))),
+                end=task.unsent(now) if verdict is None else task.unsent(now, verdict),
                 in_doubt=in_doubt,
             )
             for task in tasks
             if id(task) not in sent
         ]
         return Checked(ready=ready, checked_at=checked_at, left_alone=alone)
-
-    def _unsent(self, task: Task, verdict: Verdict | None = None) -> End | None:
-        """The end of an attempt that is not made."""
-        if task.attempt_id is None:
-            return None
-        at, attempt_id, never_sent = self._ports.clock.now(), task.attempt_id, not task.sent
-        task.attempt_id, task.sent = None, False
-        return End(attempt_id=attempt_id, verdict=verdict or _UNSENT, at=at, never_sent=never_sent)
 
     def _repeat_old_looks(self, tasks: Sequence[Task], left: dict[int, Verdict | None]) -> None:
         """A pause may have lasted: whom the LMS shows otherwise by now is left to the next run."""
@@ -146,7 +138,8 @@ class Checking:
         raise AuditUnavailable("the audit database takes too long to commit", hint="Who else writes into it?")
 
     def _close(self, tasks: Sequence[Task]) -> None:
-        ends = [end for task in tasks if (end := self._unsent(task)) is not None]
+        now = self._ports.clock.now()
+        ends = [end for task in tasks if (end := task.unsent(now)) is not None]
         if ends:
             self._ports.audit.finish_all(ends, run_id=self._run_id)
 

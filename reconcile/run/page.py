@@ -14,6 +14,7 @@ from reconcile.domain.model import (
     Enrollment,
     History,
     Observation,
+    Outcome,
     Verdict,
 )
 from reconcile.run.answers import Conclusion
@@ -46,6 +47,9 @@ class Page:
     entries: Sequence[Surveyed]
 
 
+_UNSENT = Verdict(outcome=Outcome.SKIPPED)
+
+
 @dataclass(kw_only=True)
 class Task:
     """One learner to enroll, leased, on the way through a run."""
@@ -64,6 +68,17 @@ class Task:
         if not isinstance(self.entry.enrollment, Enrollment):
             raise TypeError("only an order that can be sent can be a task")
         return self.entry.enrollment
+
+    def unsent(self, at: datetime, verdict: Verdict = _UNSENT) -> End | None:
+        """The end of the attempt that is not made, and is the task's no more; None where none has begun.
+
+        Never sent, unless a request for it had left before, together with others.
+        """
+        if self.attempt_id is None:
+            return None
+        end = End(attempt_id=self.attempt_id, verdict=verdict, at=at, never_sent=not self.sent)
+        self.attempt_id, self.sent = None, False
+        return end
 
     @property
     def goes_alone(self) -> bool:

@@ -78,7 +78,9 @@ class Writer:
     def _write(self, parcel: Parcel) -> list[Try]:
         if self._halt.is_set:
             later = parcel.batch.plan.taken().parts if parcel.batch is not None else ()
-            return [self._unsent(task) for part in (parcel.tasks, *later) for task in part]
+            now = self._ports.clock.now()
+            tasks = [task for part in (parcel.tasks, *later) for task in part]
+            return [Try(task=task, end=task.unsent(now)) for task in tasks]
         if self._ports.clock.monotonic() - parcel.checked_at > FRESH:
             self._recheck([Group(tasks=parcel.tasks, batch=parcel.batch)])
             return []
@@ -100,11 +102,6 @@ class Writer:
             batch.plan = batch.plan.taken()
         if batch is not None and (part := batch.plan.next_part):
             self._recheck([Group(tasks=part, batch=batch)])
-
-    def _unsent(self, task: Task) -> Try:
-        """The run is ending before this one is sent."""
-        verdict = Verdict(outcome=Outcome.SKIPPED)
-        return Try(task=task, end=self._end(task, verdict))
 
     def _one(self, task: Task) -> list[Try]:
         try:
@@ -201,13 +198,6 @@ class Writer:
         """The answer ends the run and says that nothing was done: the rows must still get their end."""
         self._halt.fail(error)
         return [Try(task=task, end=self._refused(_taken(task), error), in_doubt=True) for task in tasks]
-
-    def _end(self, task: Task, verdict: Verdict) -> End | None:
-        if task.attempt_id is None:
-            return None
-        never_sent = not task.sent
-        at = self._ports.clock.now()
-        return End(attempt_id=_taken(task), verdict=verdict, at=at, never_sent=never_sent)
 
     def _refused(self, attempt_id: int, error: ReconcileError) -> End:
         reason = Reason(error.reason) if isinstance(error, AuthenticationFailed) else Reason.PROTOCOL
